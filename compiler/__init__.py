@@ -1,0 +1,1 @@
+"""The compiler: an ONNX network in; descriptors, streams and mover lists for the core out."""

@@ -1,0 +1,1 @@
+"""FPGA flow: out-of-context synthesis, place and route, and recorded results."""

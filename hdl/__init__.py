@@ -1,0 +1,1 @@
+"""The hardware: Amaranth components, the accelerator top and its Verilog."""

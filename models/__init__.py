@@ -1,0 +1,1 @@
+"""Networks as stock ONNX files, with the scripts that made them."""

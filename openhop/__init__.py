@@ -1,0 +1,1 @@
+"""OpenHop, a sparse-CNN accelerator: its command line and public Python API."""

@@ -1,0 +1,1 @@
+"""Simulation: the native Verilator harness, and cocotb drivers, monitors and runner."""

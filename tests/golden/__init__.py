@@ -1,0 +1,1 @@
+"""Tests of golden/, file by file."""

@@ -1,0 +1,1 @@
+"""Tests of hdl/, file by file."""

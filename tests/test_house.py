@@ -1,0 +1,109 @@
+"""The rules of the house that no linter knows: who may import whom, and what is installed."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What each room may import of the others: a room as a whole, or single modules of it. No arrow
+# runs back up.
+ARROWS = {
+    "golden": set(),
+    "compiler": {"golden"},
+    "hdl": {"golden.descriptor", "golden.formats", "golden.params"},
+    "sim": {"golden", "compiler", "hdl"},
+    "fpga": {"golden", "hdl"},
+    "openhop": {"golden", "compiler", "hdl", "sim", "fpga"},
+}
+
+# What each room may import beside the standard library. Tools that run as programs (Yosys,
+# nextpnr, Verilator's compiler) are not imported and do not stand here.
+PACKAGES = {
+    "golden": {"numpy"},
+    "compiler": {"numpy", "onnx"},
+    "hdl": {"amaranth"},
+    "sim": {"amaranth", "cocotb", "cocotb_tools", "cocotbext", "jinja2", "numpy", "verilator"},
+    "fpga": {"amaranth", "jinja2"},
+    "openhop": {"PIL", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "rich", "typer"},
+}
+
+FILES = [path.relative_to(ROOT) for room in ARROWS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything that the source of a module in `package` imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: -node.level + 1 or None] if node.level else []
+            for alias in node.names:
+                yield node.lineno, ".".join([*above, *filter(None, [node.module]), alias.name])
+
+
+def violations(source: str, package: str) -> list[str]:
+    """What the source of a module in `package` imports against the rules, one line each."""
+    room = package.split(".")[0]
+    allowed = {room, *ARROWS[room], *PACKAGES[room], *sys.stdlib_module_names}
+    if room == "hdl":
+        # Amaranth reads annotations: as strings they cost components and structs their members.
+        allowed.remove("__future__")
+    return [
+        f"line {line}: {room} may not import {name}"
+        for line, name in imports(source, package)
+        if not any(name == item or name.startswith(f"{item}.") for item in allowed)
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_follow_the_arrows(path):
+    assert violations((ROOT / path).read_text(), ".".join(path.parent.parts)) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "name"),
+    [
+        ("golden", "import compiler", "compiler"),
+        ("golden", "import onnx.helper", "onnx.helper"),
+        ("golden", "def late():\n    from hdl import pe", "hdl.pe"),
+        ("golden", "import numpyro", "numpyro"),
+        ("compiler", "from sim.harness import run", "sim.harness.run"),
+        ("hdl", "import golden", "golden"),
+        ("hdl", "from golden import network", "golden.network"),
+        ("hdl", "from golden.params import *; import numpy", "numpy"),
+        ("hdl", "from __future__ import annotations", "__future__.annotations"),
+        ("fpga.boards", "import compiler.plan as plan", "compiler.plan"),
+        ("sim", "from openhop import cli", "openhop.cli"),
+        ("openhop", "import torch", "torch"),
+    ],
+)
+def test_a_forbidden_import_is_seen(package, source, name):
+    (found,) = violations(source, package)
+    assert found.endswith(f"may not import {name}")
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("golden", "import math, os.path; from numpy import typing"),
+        ("golden.cycles", "from . import model; from .. import formats; from ..formats import q"),
+        ("compiler", "from golden import network; from compiler.plan import tile"),
+        ("hdl", "from golden import params; from golden.formats import q; from hdl import pe"),
+        ("openhop", "import golden, compiler, hdl, sim, fpga; from openhop import cli"),
+    ],
+)
+def test_a_permitted_import_is_left_alone(package, source):
+    assert violations(source, package) == []
+
+
+def test_every_package_is_installed():
+    """A new folder of a room would be missing from a wheel, and only there."""
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {".".join(path.parent.parts) for path in FILES}
+    assert folders | {"openhop.models"} == set(setup["packages"])
