@@ -1,0 +1,47 @@
+"""Lowering: a planned layer becomes the words of its control stream."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.plan import LayerPlan, PassPlan
+from golden.params import Build, ceil_div
+from golden.requant import Scale
+
+
+def control_stream(plan: LayerPlan) -> np.ndarray:
+    """Words of the layer's control stream, pass after pass: uint64.
+
+    A pass is its descriptor, then for each group of lanes the bias and the scale of each lane,
+    then the group's weights, address by address, a bus word for every `weights_per_beat` lanes.
+    Lanes without an output channel get zeros.
+    """
+    return np.concatenate([words for p in plan.passes for words in _pass_words(plan, p)])
+
+
+def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
+    layer, build = plan.layer, plan.build
+    yield np.array(pass_plan.descriptor.words(), np.uint64)
+    lanes = build.lanes_per_cluster
+    first, end = pass_plan.channels
+    for start in range(first, end, lanes):
+        channels = slice(start, min(start + lanes, end))
+        count = channels.stop - channels.start
+        parameters = np.zeros((lanes, 2), np.uint64)
+        parameters[:count, 0] = layer.bias[channels].astype(np.int64).view(np.uint64)
+        if isinstance(layer.requant, Scale):
+            parameters[:count, 1] = layer.requant.scale[channels].view(np.uint32)
+        yield parameters.ravel()
+        yield pack_weights(layer.weights[channels].reshape(count, -1), build)
+
+
+def pack_weights(weights: np.ndarray, build: Build) -> np.ndarray:
+    """Pack weights (lanes, addresses) of one group into bus words, lane 0 lowest: uint64."""
+    per_beat = build.weights_per_beat
+    beats = ceil_div(build.lanes_per_cluster, per_beat)
+    padded = np.zeros((weights.shape[1], beats * per_beat), np.int64)
+    padded[:, : weights.shape[0]] = weights.T
+    fields = (padded & (1 << build.weight_bits) - 1).astype(np.uint64)
+    fields = fields.reshape(-1, per_beat)
+    shifts = np.arange(per_beat, dtype=np.uint64) * np.uint64(build.weight_bits)
+    return np.bitwise_or.reduce(fields << shifts, axis=1)

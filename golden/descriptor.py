@@ -1,0 +1,194 @@
+"""The pass descriptor: what the core is told before it runs one pass over one map.
+
+A pass computes up to `Build.lanes` output channels over the whole map. Its control stream is the
+descriptor, then for every group of lanes its parameters and weights (`compiler.lower`). The field
+table below is the only place where bit positions are named: the compiler packs with it and the
+hardware unpacks with it.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from golden.params import Build
+
+MAGIC = 0x48  # "H": the first byte of every descriptor, so that a misaligned stream is noticed
+
+ROUND_FLOOR, ROUND_HALF_EVEN = 0, 1
+REQUANT_SHIFT, REQUANT_SCALE = 0, 1
+
+#: Fields of one pass, per 64-bit word, LSB first: (name, bits). Signed fields are two's complement.
+PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
+    (
+        ("magic", 8),
+        ("first", 1),  # first pass of a layer: the counters start again
+        ("last", 1),  # last pass of a layer: the layer ends with it
+        ("load_map", 1),  # the map is sent with this pass; else it is still on chip
+        ("dense", 1),  # the map has no sparsity maps: raw values
+        ("signed_in", 1),  # values of the input map are two's complement
+        ("pool", 1),  # 2x2 max-pool, stride 2
+        ("requant", 1),  # REQUANT_SHIFT or REQUANT_SCALE
+        ("rounding", 1),  # ROUND_FLOOR or ROUND_HALF_EVEN, for REQUANT_SHIFT
+        ("shift", 6),
+        ("kernel_h", 3),
+        ("kernel_w", 3),
+        ("pad_top", 12),
+        ("pad_left", 12),
+        ("kernel_size", 6),  # kernel_h x kernel_w
+        ("groups", 4),  # groups of lanes in this pass, each one cluster wide
+    ),
+    (
+        ("in_rows", 12),
+        ("in_cols", 12),
+        ("in_channels", 12),
+        ("block_channels", 8),  # channels of every block but the last
+        ("in_zero", 17),  # zero point of the input map, signed
+    ),
+    (
+        ("out_rows", 12),  # rows and columns of the convolution, before pooling
+        ("out_cols", 12),
+        ("out_channels", 8),  # channels of this pass
+        ("out_zero", 17),  # zero point of the output map, signed
+    ),
+    (
+        ("clamp_low", 17),  # signed; ReLU is clamp_low = out_zero
+        ("clamp_high", 17),
+        ("weight_count", 13),  # weights per lane
+        ("word_step", 10),  # weights of one map word: word_pixels x kernel_size
+    ),
+    (
+        ("ring_rows", 12),  # input rows that fit in the map banks
+        ("row_pitch", 14),  # bank words of one input row
+        ("col_pitch", 9),  # bank words of one column
+        ("col_words", 9),  # map words of one column: ceil(in_channels / word_pixels)
+    ),
+)
+
+#: Fields of one cluster's work in a pass; one 64-bit word each, after the pass words.
+CLUSTER_WORD: tuple[tuple[str, int], ...] = (
+    ("active", 1),
+    ("team", 3),  # clusters of one team scan the same pixels for different groups
+    ("group", 3),
+    ("first_stripe", 4),  # the cluster's stripes are first_stripe, + stripe_step, ...
+    ("stripe_step", 4),
+    ("first_col", 12),  # output columns [first_col, end_col), even when pooling
+    ("end_col", 12),
+    ("lanes", 5),  # lanes with a real output channel, for the operation counter
+    ("first_address", 14),  # bank words before the first input column that is read
+    ("first_bank", 3),  # bank of that column's first word in row 0
+)
+
+SIGNED_FIELDS = frozenset({"in_zero", "out_zero", "clamp_low", "clamp_high"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterWork:
+    """The share of one cluster in a pass; fields as in `CLUSTER_WORD`."""
+
+    active: bool = False
+    team: int = 0
+    group: int = 0
+    first_stripe: int = 0
+    stripe_step: int = 1
+    first_col: int = 0
+    end_col: int = 0
+    lanes: int = 0
+    first_address: int = 0
+    first_bank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassDescriptor:
+    """One pass; fields as in `PASS_WORDS`, `magic` left out, and one `ClusterWork` per cluster."""
+
+    first: bool
+    last: bool
+    load_map: bool
+    dense: bool
+    signed_in: bool
+    pool: bool
+    requant: int
+    rounding: int
+    shift: int
+    kernel_h: int
+    kernel_w: int
+    pad_top: int
+    pad_left: int
+    groups: int
+    in_rows: int
+    in_cols: int
+    in_channels: int
+    block_channels: int
+    in_zero: int
+    out_rows: int
+    out_cols: int
+    out_channels: int
+    out_zero: int
+    clamp_low: int
+    clamp_high: int
+    ring_rows: int
+    row_pitch: int
+    col_pitch: int
+    col_words: int
+    kernel_size: int
+    weight_count: int
+    word_step: int
+    clusters: tuple[ClusterWork, ...]
+
+    @property
+    def stripes(self) -> int:
+        """Stripes of the map: pairs of convolution rows."""
+        return (self.out_rows + 1) // 2
+
+    def words(self) -> list[int]:
+        """Pack into 64-bit words: the pass words, then one word per cluster.
+
+        Raises
+        ------
+        ValueError
+            If a field does not fit its bits.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "clusters"}
+        values["magic"] = MAGIC
+        packed = [pack_word(layout, values) for layout in PASS_WORDS]
+        packed += [
+            pack_word(CLUSTER_WORD, {name: getattr(work, name) for name, _ in CLUSTER_WORD})
+            for work in self.clusters
+        ]
+        return packed
+
+
+def pack_word(layout: Sequence[tuple[str, int]], values: dict[str, int]) -> int:
+    """Pack named values into one word, the first field at the least significant bit.
+
+    Raises
+    ------
+    ValueError
+        If a value does not fit its field.
+    """
+    word = position = 0
+    for name, bits in layout:
+        value = int(values[name])
+        low, high = 0, (1 << bits) - 1
+        if name in SIGNED_FIELDS:
+            low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        if not low <= value <= high:
+            raise ValueError(f"descriptor field {name} must be {low} to {high}, not {value}")
+        word |= (value & (1 << bits) - 1) << position
+        position += bits
+    return word
+
+
+def descriptor_words(build: Build) -> int:
+    """Bus words of one descriptor."""
+    return len(PASS_WORDS) + build.clusters
+
+
+class Fault(enum.IntEnum):
+    """Why the core stopped; reported with the input row and column where it was noticed."""
+
+    NONE = 0
+    DESCRIPTOR = 1  # the control stream does not hold a descriptor where one must be
+    MAP_SHORT = 2  # a map segment ended before its columns were complete
+    MAP_LONG = 3  # a map segment goes on after its row is complete
+    MAP_SPARSITY = 4  # a sparsity map names a channel that the block does not have

@@ -1,0 +1,371 @@
+"""Quantised networks: a chain of convolutions over maps of raw integers, and what it computes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from golden.conv import conv2d, max_pool2x2, output_size
+from golden.formats import FormatError, IntFormat
+from golden.requant import Scale, Shift
+
+#: Widest weights that any build takes.
+WEIGHT = IntFormat(16, signed=True)
+
+#: What `Network.preprocessing` may say about a picture: its `mode` ("L" or "RGB") and `size`
+#: (rows, columns), for whoever loads it; `mean` and `scale`, each a number or one per channel, for
+#: the network's input = (pixel - mean) / scale. They are 0 and 255 if absent.
+PREPROCESSING = ("mode", "size", "mean", "scale")
+
+
+class NetworkError(ValueError):
+    """A network that contradicts itself, or a map that it cannot take."""
+
+
+@dataclass(frozen=True)
+class TensorFormat:
+    """How a map's raw integers stand for real numbers: real = (raw - zero_point) * scale.
+
+    Parameters
+    ----------
+    bits : int
+        8 or 16.
+    signed : bool
+        Whether raw values are two's complement.
+    scale : float
+        Positive and finite; the nearest float32 is meant.
+    zero_point : int
+        The raw value that stands for zero, which the core skips.
+
+    Raises
+    ------
+    NetworkError
+        If a parameter is out of range.
+    """
+
+    bits: int
+    signed: bool
+    scale: float
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        if self.bits not in (8, 16):
+            raise NetworkError(f"a map must have 8 or 16 bits, not {self.bits}")
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise NetworkError(f"scale must be positive and finite, not {self.scale}")
+        if not self.ints.min <= self.zero_point <= self.ints.max:
+            raise NetworkError(
+                f"zero point must be {self.ints.min} to {self.ints.max} ({self.ints}), "
+                f"not {self.zero_point}"
+            )
+
+    @property
+    def ints(self) -> IntFormat:
+        """The raw integers."""
+        return IntFormat(self.bits, self.signed)
+
+    def quantise(self, real: np.ndarray) -> np.ndarray:
+        """Nearest raw values: clamp(rint(x / scale) + zero_point), ONNX Runtime's QuantizeLinear.
+
+        In float32, ties to even; the result has the format's type.
+
+        Raises
+        ------
+        NetworkError
+            If a value is not a number.
+        """
+        with np.errstate(over="ignore"):
+            y = np.rint(np.asarray(real, np.float32) / np.float32(self.scale))
+        if np.isnan(y).any():
+            raise NetworkError("a value to quantise is not a number")
+        ints, zero = self.ints, self.zero_point
+        return (np.clip(y, ints.min - zero, ints.max - zero).astype(np.int64) + zero).astype(
+            ints.dtype
+        )
+
+    def dequantise(self, raw: np.ndarray) -> np.ndarray:
+        """The real numbers, in float32, that raw values stand for."""
+        return (np.asarray(raw, np.int64) - self.zero_point).astype(np.float32) * np.float32(
+            self.scale
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """One layer: convolution with bias, max-pool, ReLU, requantisation, saturation, in that order.
+
+    Parameters
+    ----------
+    name : str
+        How messages and reports call the layer.
+    weights : ndarray of int, shape (Cout, Cin, kh, kw)
+        Weights, zero point subtracted, at most 16 bits signed.
+    bias : ndarray of int, shape (Cout,)
+        Bias at the accumulator's scale.
+    in_format, out_format : TensorFormat
+        Formats of the two maps.
+    requant : Shift or Scale
+        How accumulators become values of `out_format`.
+    stride : (int, int)
+        Rows and columns from one output to the next.
+    pads : (int, int, int, int)
+        Top, left, bottom, right; padding is the zero point.
+    relu : bool
+        Whether negative results become zero.
+    pool : bool
+        Whether a 2x2 max-pool of stride 2 follows; an odd row or column at the end is dropped.
+    kind : "conv" or "fc"
+        "fc": a fully connected layer, whose kernel is the whole map.
+
+    Raises
+    ------
+    NetworkError
+        Names the layer and what is wrong.
+    """
+
+    name: str
+    weights: np.ndarray
+    bias: np.ndarray
+    in_format: TensorFormat
+    out_format: TensorFormat
+    requant: Shift | Scale
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    relu: bool = False
+    pool: bool = False
+    kind: Literal["conv", "fc"] = "conv"
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 4 or 0 in self.weights.shape:
+            raise self._error(f"weights must be (Cout, Cin, kh, kw), not {self.weights.shape}")
+        if self.bias.shape != self.weights.shape[:1]:
+            raise self._error(
+                f"bias must have the shape {self.weights.shape[:1]}, not {self.bias.shape}"
+            )
+        try:
+            WEIGHT.check(self.weights, "weights")
+            IntFormat(48, signed=True).check(self.bias, "bias")
+        except FormatError as error:
+            raise self._error(str(error)) from error
+        if isinstance(self.requant, Scale) and self.requant.scale.shape != self.bias.shape:
+            raise self._error(
+                f"requant must have a scale for each of {self.out_channels} output channels, "
+                f"not {self.requant.scale.size}"
+            )
+        if len(self.stride) != 2 or min(self.stride) < 1:
+            raise self._error(f"stride must be two positive numbers, not {self.stride}")
+        if len(self.pads) != 4 or min(self.pads) < 0:
+            raise self._error(f"pads must be four numbers, none negative, not {self.pads}")
+        if self.kind not in ("conv", "fc"):
+            raise self._error(f"kind must be 'conv' or 'fc', not {self.kind!r}")
+
+    def _error(self, text: str) -> NetworkError:
+        return NetworkError(f"layer {self.name!r}: {text}")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input map."""
+        return self.weights.shape[1]
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output map."""
+        return self.weights.shape[0]
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Rows and columns of the kernel."""
+        return self.weights.shape[2], self.weights.shape[3]
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits that the weights need in a build: 8 or 16."""
+        fits = self.weights.min() >= -128 and self.weights.max() <= 127
+        return 8 if fits else 16
+
+    @property
+    def clamp(self) -> tuple[int, int]:
+        """Lowest and highest raw output; ReLU is a lowest one of the zero point."""
+        ints = self.out_format.ints
+        return max(ints.min, self.out_format.zero_point) if self.relu else ints.min, ints.max
+
+    def conv_shape(self, in_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Shape (H, W, C) of the convolution's result, before pooling.
+
+        Raises
+        ------
+        NetworkError
+            If the layer cannot take a map of `in_shape`.
+        """
+        if in_shape[2] != self.in_channels:
+            raise self._error(f"takes {self.in_channels} channels, not {in_shape[2]}")
+        if self.kind == "fc" and (
+            self.kernel != in_shape[:2] or any(self.pads) or self.stride != (1, 1)
+        ):
+            raise self._error(
+                f"is fully connected, so its kernel must be the map, {in_shape[0]}x{in_shape[1]} "
+                "without stride or padding"
+            )
+        rows, cols = output_size(in_shape[:2], self.kernel, self.stride, self.pads)
+        if rows < 1 or cols < 1:
+            raise self._error(
+                f"kernel {self.kernel[0]}x{self.kernel[1]} is larger than the padded map of "
+                f"{in_shape[0]}x{in_shape[1]} with pads {self.pads}"
+            )
+        return rows, cols, self.out_channels
+
+    def out_shape(self, in_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Shape (H, W, C) of the output map.
+
+        Raises
+        ------
+        NetworkError
+            If the layer cannot take a map of `in_shape`.
+        """
+        rows, cols, channels = self.conv_shape(in_shape)
+        if self.pool:
+            rows, cols = rows // 2, cols // 2
+        if rows < 1 or cols < 1:
+            raise self._error("has one row or one column, and nothing is left to pool")
+        return rows, cols, channels
+
+    def accumulate(self, x: np.ndarray) -> np.ndarray:
+        """Exact sums with bias, before pooling: int64, (rows, columns, Cout).
+
+        Parameters
+        ----------
+        x : ndarray of int, shape (H, W, Cin)
+            Raw values of `in_format`.
+        """
+        return conv2d(
+            x,
+            self.weights,
+            self.bias,
+            stride=self.stride,
+            pads=self.pads,
+            zero_point=self.in_format.zero_point,
+        )
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Raw output map for a raw input map, in `out_format`'s type."""
+        acc = self.accumulate(x)
+        if self.pool:
+            acc = max_pool2x2(acc)
+        low, high = self.clamp
+        y = self.requant.apply(acc, self.out_format.zero_point, low, high)
+        return y.astype(self.out_format.ints.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A chain of layers.
+
+    Parameters
+    ----------
+    name : str
+        How reports call the network.
+    input_shape : (int, int, int)
+        Rows, columns and channels of the input map.
+    input_format : TensorFormat
+        Format of the input map.
+    layers : tuple of Conv
+        At least one; each takes what the one before gives.
+    labels : tuple of str
+        Names of the classes, or none; as many as the last layer has values.
+    preprocessing : mapping
+        How a picture becomes the input (see `PREPROCESSING`).
+
+    Raises
+    ------
+    NetworkError
+        Names the layer and what is wrong.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    input_format: TensorFormat
+    layers: tuple[Conv, ...]
+    labels: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise NetworkError(f"input_shape must be (H, W, C), not {self.input_shape}")
+        if not self.layers:
+            raise NetworkError(f"network {self.name!r} has no layers")
+        form, source = self.input_format, "the input"
+        for layer in self.layers:
+            if layer.in_format != form:
+                raise NetworkError(
+                    f"layer {layer.name!r}: takes {layer.in_format}, but {source} gives {form}"
+                )
+            form, source = layer.out_format, f"layer {layer.name!r}"
+        values = math.prod(self.shapes[-1])
+        if self.labels and len(self.labels) != values:
+            raise NetworkError(
+                f"network {self.name!r} has {len(self.labels)} labels for {values} results"
+            )
+        unknown = sorted(set(self.preprocessing) - set(PREPROCESSING))
+        if unknown:
+            raise NetworkError(
+                f"preprocessing {unknown[0]!r} is unknown: choose of {', '.join(PREPROCESSING)}"
+            )
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Shapes (H, W, C) of the input and of each layer's output."""
+        shapes = [self.input_shape]
+        for layer in self.layers:
+            shapes.append(layer.out_shape(shapes[-1]))
+        return shapes
+
+    def quantise_input(self, image: np.ndarray) -> np.ndarray:
+        """Turn a picture, or a real-valued input, into the raw input map.
+
+        Parameters
+        ----------
+        image : ndarray, (H, W, C), or (H, W) for one channel
+            A picture if unsigned 8 bit, to which `preprocessing` is applied; real numbers that are
+            the network's input already if floating point.
+
+        Raises
+        ------
+        NetworkError
+            If the shape or the type does not fit.
+        """
+        x = image[..., np.newaxis] if image.ndim == 2 else image
+        if x.shape != self.input_shape:
+            raise NetworkError(f"image must have the shape {self.input_shape}, not {image.shape}")
+        if x.dtype == np.uint8:
+            mean = np.float32(self.preprocessing.get("mean", 0.0))
+            scale = np.float32(self.preprocessing.get("scale", 255.0))
+            x = (x.astype(np.float32) - mean) / scale
+        elif x.dtype.kind != "f":
+            raise NetworkError(f"image must be uint8 or floating point, not {image.dtype}")
+        return self.input_format.quantise(x)
+
+    def run(self, x: np.ndarray) -> list[np.ndarray]:
+        """Run the network on a raw input map.
+
+        Returns
+        -------
+        list of ndarray
+            The input and each layer's output, (H, W, C) raw integers.
+
+        Raises
+        ------
+        NetworkError
+            If the map has another shape, or values that its format does not have.
+        """
+        if x.shape != self.input_shape:
+            raise NetworkError(f"input must have the shape {self.input_shape}, not {x.shape}")
+        try:
+            self.input_format.ints.check(x, "input")
+        except FormatError as error:
+            raise NetworkError(str(error)) from error
+        maps = [x.astype(self.input_format.ints.dtype)]
+        for layer in self.layers:
+            maps.append(layer.run(maps[-1]))
+        return maps

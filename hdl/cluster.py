@@ -1,0 +1,125 @@
+"""One cluster: the lanes that share one pixel stream, and their controller."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from golden.params import Build
+
+from hdl.control import lane_load
+from hdl.fetcher import Fetcher, bank_bits, read_request, scan_entry
+from hdl.lane import Lane
+from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_word
+from hdl.stream import StreamFIFO
+from hdl.walker import Walker
+
+
+class Cluster(wiring.Component):
+    """Fetcher, prefetch queue, walker and lanes; finished columns leave through `heads`.
+
+    Clusters of one team get the same words in the same cycles and so stay in step without a wire
+    between them.
+
+    Members
+    -------
+    config, work, arm, run, slot, rows_done, row_floor, request, waiting, done : see `Fetcher`
+    word : the banks' answer
+    load : a write to the lanes, for the group that it names
+    full, pending, rows2, last, release, visiting, retiring, blocked : see `Walker`
+    heads : the first `drain` lanes' shadow registers, both rows
+    shift : shadow row i moves `drain` lanes towards the head
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        self._heads = data.ArrayLayout(data.ArrayLayout(signed(build.acc_bits), build.drain), 2)
+        super().__init__(
+            {
+                "config": In(PASS_CONFIG),
+                "work": In(CLUSTER_CONFIG),
+                "arm": In(1),
+                "run": In(1),
+                "slot": In(bank_bits(build)),
+                "rows_done": In(13),
+                "row_floor": Out(13),
+                "request": Out(read_request(build)),
+                "word": In(map_word(build)),
+                "load": In(lane_load(build)),
+                "waiting": Out(1),
+                "done": Out(1),
+                "full": Out(1),
+                "pending": Out(1),
+                "rows2": Out(1),
+                "last": Out(1),
+                "release": In(1),
+                "visiting": Out(1),
+                "retiring": Out(1),
+                "blocked": Out(1),
+                "heads": Out(self._heads),
+                "shift": In(2),
+            }
+        )
+
+    def elaborate(self, platform):
+        build = self._build
+        m = Module()
+        m.submodules.fetcher = fetcher = Fetcher(build)
+        m.submodules.queue = queue = StreamFIFO(scan_entry(build), depth=build.fifo_depth)
+        m.submodules.walker = walker = Walker(build)
+
+        m.d.comb += [
+            fetcher.config.eq(self.config),
+            fetcher.work.eq(self.work),
+            fetcher.arm.eq(self.arm),
+            fetcher.run.eq(self.run),
+            fetcher.slot.eq(self.slot),
+            fetcher.rows_done.eq(self.rows_done),
+            fetcher.finished.eq(walker.finished),
+            fetcher.taken.eq(queue.o.valid & queue.o.ready),
+            self.row_floor.eq(fetcher.row_floor),
+            self.request.eq(fetcher.request),
+            self.waiting.eq(fetcher.waiting),
+            self.done.eq(fetcher.done),
+            # The fetcher's credits keep the queue from overflowing.
+            queue.i.valid.eq(fetcher.tag_valid),
+            queue.i.payload.tag.eq(fetcher.tag),
+            queue.i.payload.word.eq(self.word),
+            walker.config.eq(self.config),
+            walker.work.eq(self.work),
+            walker.release.eq(self.release),
+            self.full.eq(walker.full),
+            self.pending.eq(walker.pending),
+            self.rows2.eq(walker.rows2),
+            self.last.eq(walker.last),
+            self.visiting.eq(walker.visiting),
+            self.retiring.eq(walker.retiring),
+            self.blocked.eq(walker.blocked),
+        ]
+        connect(m, queue.o, walker.i)
+
+        load = Signal(lane_load(build))
+        m.d.sync += load.eq(self.load)
+        mine = Signal()
+        m.d.sync += mine.eq(self.work.active & (self.work.group == self.load.group))
+
+        lanes = [Lane(build) for _ in range(build.lanes_per_cluster)]
+        per_beat = build.weights_per_beat
+        for i, lane in enumerate(lanes):
+            m.submodules[f"lane_{i}"] = lane
+            position = (i % per_beat) * build.weight_bits
+            m.d.comb += [
+                lane.step.eq(walker.step),
+                lane.forward.eq(walker.forward),
+                lane.bias_en.eq(load.bias_en & mine & (load.lane == i)),
+                lane.bias.eq(load.data),
+                lane.weight_en.eq(load.weight_en & mine & (load.beat == i // per_beat)),
+                lane.weight_address.eq(load.address),
+                lane.weight_data.eq(load.data[position : position + build.weight_bits]),
+                lane.shift.eq(self.shift),
+            ]
+            if i + build.drain < len(lanes):
+                m.d.comb += lane.shift_in.eq(lanes[i + build.drain].shadow)
+        for row in range(2):
+            for i in range(build.drain):
+                m.d.comb += self.heads[row][i].eq(lanes[i].shadow[row])
+        return m

@@ -1,0 +1,192 @@
+"""The compute core: wires the blocks together."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from golden.descriptor import Fault
+from golden.params import INTAKE_START, Build
+
+from hdl.banks import MapBanks
+from hdl.cluster import Cluster
+from hdl.control import ControlLoader
+from hdl.counters import COUNTER_BITS, COUNTERS, Counters
+from hdl.drain import Drain
+from hdl.encoder import Encoder
+from hdl.fetcher import bank_bits
+from hdl.intake import Intake
+from hdl.layouts import MAP_BEAT, OUT_BEAT
+from hdl.requant import Requantiser
+
+
+class Core(wiring.Component):
+    """The accelerator core, from streams to streams.
+
+    Members
+    -------
+    i_control : descriptors, lane parameters and weights, pass by pass
+    i_map : input maps, as far as the passes load one
+    o_map : output maps, segment by segment, interleaved
+    clear : forget everything, as after reset, except the memories' contents
+    busy : a layer runs
+    done : its last cycle
+    fault, fault_row, fault_col : why and where the core stopped; until `clear`
+    c_* : counters of the layer, final two cycles after `done`
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        super().__init__(
+            {
+                "i_control": In(stream.Signature(unsigned(64))),
+                "i_map": In(stream.Signature(MAP_BEAT)),
+                "o_map": Out(stream.Signature(OUT_BEAT)),
+                "clear": In(1),
+                "busy": Out(1),
+                "done": Out(1),
+                "fault": Out(4),
+                "fault_row": Out(12),
+                "fault_col": Out(12),
+                **{f"c_{name}": Out(COUNTER_BITS) for name in COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform):
+        build = self._build
+        n = build.clusters
+        m = Module()
+        m.submodules.control = control = ControlLoader(build)
+        m.submodules.intake = intake = Intake(build)
+        m.submodules.banks = banks = MapBanks(build)
+        m.submodules.drain = drain = Drain(build)
+        m.submodules.requant = requant = Requantiser(build)
+        m.submodules.encoder = encoder = Encoder(build)
+        m.submodules.counters = counters = Counters(build)
+        clusters = []
+        for i in range(n):
+            cluster = Cluster(build)
+            m.submodules[f"cluster_{i}"] = cluster
+            clusters.append(cluster)
+        stopped = Signal()
+
+        # Streams. A core that has met a fault neither takes nor gives anything more.
+        m.d.comb += [
+            control.i.payload.eq(self.i_control.payload),
+            control.i.valid.eq(self.i_control.valid & ~stopped),
+            self.i_control.ready.eq(control.i.ready & ~stopped),
+            intake.i.payload.eq(self.i_map.payload),
+            intake.i.valid.eq(self.i_map.valid & ~stopped),
+            self.i_map.ready.eq(intake.i.ready & ~stopped),
+            self.o_map.payload.eq(encoder.o.payload),
+            self.o_map.valid.eq(encoder.o.valid & ~stopped),
+            encoder.o.ready.eq(self.o_map.ready & ~stopped),
+        ]
+        connect(m, drain.o, requant.i)
+        connect(m, requant.o, encoder.i)
+
+        # Configuration.
+        m.d.comb += [
+            intake.config.eq(control.config),
+            drain.config.eq(control.config),
+            drain.work.eq(control.clusters),
+            drain.arm.eq(control.arm),
+            requant.config.eq(control.config),
+            encoder.config.eq(control.config),
+        ]
+        if "scale" in build.requant:
+            m.d.comb += [
+                requant.scale_en.eq(control.scale_en),
+                requant.scale_channel.eq(control.scale_channel),
+                requant.scale_data.eq(control.scale_data),
+            ]
+
+        # The map: the intake may overwrite the rows that no cluster needs any more. It starts when
+        # the limit stands for the new pass.
+        limit = Signal(14)
+        floor = Const(0x1FFF, 13)
+        for cluster in clusters:
+            floor = Mux(cluster.row_floor < floor, cluster.row_floor, floor)
+        m.d.sync += limit.eq(floor + control.config.ring_rows)
+        start = control.arm & control.config.load_map
+        for i in range(INTAKE_START):
+            stage = Signal(name=f"start_{i}")
+            m.d.sync += stage.eq(start)
+            start = stage
+        m.d.comb += [
+            intake.start.eq(start),
+            intake.row_limit.eq(Mux(limit[13], 0x1FFF, limit)),
+            banks.w_en.eq(intake.w_en),
+            banks.w_bank.eq(intake.w_bank),
+            banks.w_address.eq(intake.w_addr),
+            banks.w_word.eq(intake.w_word),
+        ]
+
+        # The clusters.
+        phase = Signal(bank_bits(build))
+        m.d.sync += phase.eq(Mux(control.arm, 0, phase + 1) & (n - 1))
+        for i, cluster in enumerate(clusters):
+            work = control.clusters[i]
+            m.d.comb += [
+                cluster.config.eq(control.config),
+                cluster.work.eq(work),
+                cluster.arm.eq(control.arm),
+                cluster.run.eq(control.run),
+                cluster.slot.eq((phase + work.team) & (n - 1)),
+                cluster.rows_done.eq(intake.rows_done),
+                cluster.load.eq(control.load),
+                cluster.word.eq(banks.words[i]),
+                banks.requests[i].eq(cluster.request),
+                drain.heads[i].eq(cluster.heads),
+                cluster.shift.eq(drain.shift[i]),
+                cluster.release.eq(drain.release[i]),
+            ]
+
+        def of_all(name):
+            return Cat(getattr(cluster, name) for cluster in clusters)
+
+        m.d.comb += [
+            drain.pending.eq(of_all("pending")),
+            drain.rows2.eq(of_all("rows2")),
+            drain.last.eq(of_all("last")),
+        ]
+
+        # The end of a pass: no stripe left, nothing in the shadow registers or on its way out.
+        segments = Signal(8)  # segments that have left the clusters but not yet the core
+        given = self.o_map.valid & self.o_map.ready & self.o_map.payload.last
+        finish = Signal()
+        quiet = of_all("done").all() & ~of_all("full").any() & ~drain.busy & (segments == 0)
+        m.d.sync += [
+            segments.eq(segments + drain.closing - given),
+            finish.eq(control.run & quiet & ~finish),
+        ]
+        m.d.comb += [
+            control.finish.eq(finish),
+            self.done.eq(finish & control.config.last),
+        ]
+        with m.If(control.opening):
+            m.d.sync += self.busy.eq(1)
+        with m.If(self.done):
+            m.d.sync += self.busy.eq(0)
+
+        # Counters and faults.
+        m.d.comb += [
+            counters.work.eq(control.clusters),
+            counters.run.eq(control.run),
+            counters.opening.eq(control.opening),
+            counters.running.eq(self.busy),
+        ]
+        for name in ("visiting", "retiring", "blocked", "waiting", "done"):
+            m.d.comb += getattr(counters, name).eq(of_all(name))
+        for name in COUNTERS:
+            m.d.comb += getattr(self, f"c_{name}").eq(getattr(counters.counts, name))
+        with m.If(~stopped):
+            with m.If(intake.fault != Fault.NONE):
+                m.d.sync += [
+                    stopped.eq(1),
+                    self.fault.eq(intake.fault),
+                    self.fault_row.eq(intake.fault_row),
+                    self.fault_col.eq(intake.fault_col),
+                ]
+            with m.Elif(control.fault != Fault.NONE):
+                m.d.sync += [stopped.eq(1), self.fault.eq(control.fault)]
+        return ResetInserter(self.clear)(m)

@@ -1,0 +1,142 @@
+"""The drain: carries finished columns from the clusters to the requantiser."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.params import Build
+
+from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, drain_chunk
+
+
+class Drain(wiring.Component):
+    """Takes the teams' finished columns in turn, `drain` sums per cycle.
+
+    A column leaves row by row, within a row group by group, within a group lane by lane; that
+    takes rows x groups x lanes_per_cluster / drain cycles. Teams take turns (round robin), without
+    a cycle lost in between. Chunks leave one cycle after they are picked; when `o` is not ready,
+    everything waits.
+
+    Members
+    -------
+    config, work, arm : the pass; turns start anew with `arm`
+    pending, rows2, last : per cluster, see `hdl.walker.Walker`
+    heads, shift : per cluster, see `hdl.cluster.Cluster`
+    release : per cluster, in the last cycle of its team's column
+    o : the sums
+    closing : a segment's last chunk is being picked
+    busy : a column is on its way, or the last chunk waits at `o`
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        n = build.clusters
+        heads = data.ArrayLayout(data.ArrayLayout(signed(build.acc_bits), build.drain), 2)
+        super().__init__(
+            {
+                "config": In(PASS_CONFIG),
+                "work": In(data.ArrayLayout(CLUSTER_CONFIG, n)),
+                "arm": In(1),
+                "pending": In(n),
+                "rows2": In(n),
+                "last": In(n),
+                "heads": In(data.ArrayLayout(heads, n)),
+                "shift": Out(data.ArrayLayout(2, n)),
+                "release": Out(n),
+                "o": Out(stream.Signature(drain_chunk(build))),
+                "closing": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        build = self._build
+        n = build.clusters
+        m = Module()
+        chunks = build.lanes_per_cluster // build.drain
+
+        active = Signal()
+        lead, cluster = Signal(range(max(2, n))), Signal(range(max(2, n)))
+        team = Signal(3)
+        row, rows2, last = Signal(), Signal(), Signal()
+        group = Signal(4)
+        chunk = Signal(range(max(2, chunks)))
+        channel = Signal(8)
+
+        pick = Signal()
+        last_chunk, last_group, last_row, ends = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            pick.eq(active & (self.o.ready | ~self.o.valid)),
+            last_chunk.eq(chunk == chunks - 1),
+            last_group.eq(group == self.config.groups - 1),
+            last_row.eq(row == rows2),
+            ends.eq(pick & last_chunk & last_group & last_row),
+            self.busy.eq(active | self.o.valid),
+        ]
+
+        # Whose turn is next: the first team after `lead` with a finished column.
+        wants = Signal(n)
+        m.d.comb += wants.eq(
+            Cat(
+                self.pending[c] & (self.work[c].group == 0) & ~(active & (lead == c))
+                for c in range(n)
+            )
+        )
+        following = Signal(range(max(2, n)))
+        with m.Switch(lead):
+            for c in range(n):
+                with m.Case(c):
+                    for step in reversed(range(1, n + 1)):
+                        with m.If(wants[(c + step) % n]):
+                            m.d.comb += following.eq((c + step) % n)
+
+        with m.If(~active | ends):
+            m.d.sync += [
+                active.eq(wants.any()),
+                chunk.eq(0),
+                group.eq(0),
+                row.eq(0),
+                channel.eq(0),
+            ]
+            with m.If(wants.any()):
+                m.d.sync += [
+                    lead.eq(following),
+                    cluster.eq(following),
+                    rows2.eq(self.rows2.bit_select(following, 1)),
+                    last.eq(self.last.bit_select(following, 1)),
+                    team.eq(self.work[following].team),
+                ]
+        with m.Elif(pick):
+            m.d.sync += [chunk.eq(chunk + 1), channel.eq(channel + build.drain)]
+            with m.If(last_chunk):
+                m.d.sync += [chunk.eq(0), group.eq(group + 1), cluster.eq(cluster + 1)]
+                with m.If(last_group):
+                    m.d.sync += [group.eq(0), cluster.eq(lead), row.eq(1), channel.eq(0)]
+
+        with m.If(self.arm):
+            m.d.sync += lead.eq(0)
+
+        for c in range(n):
+            with m.If(ends & self.work[c].active & (self.work[c].team == team)):
+                m.d.comb += self.release[c].eq(1)
+            with m.If(pick & (cluster == c)):
+                m.d.comb += self.shift[c].eq(Mux(row, 2, 1))
+
+        out = self.o.payload
+        end_of_row = last_chunk & last_group
+        m.d.comb += self.closing.eq(pick & end_of_row & last)
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(pick):
+            m.d.sync += [
+                self.o.valid.eq(1),
+                out.sums.eq(self.heads[cluster][row]),
+                out.real.eq(
+                    Cat(channel + i < self.config.out_channels for i in range(build.drain))
+                ),
+                out.channel.eq(channel),
+                out.context.eq(Cat(row, team)),
+                out.packet_end.eq(((channel + build.drain)[:4] == 0) | end_of_row),
+                out.segment_end.eq(end_of_row & last),
+            ]
+        return m

@@ -1,0 +1,285 @@
+"""The intake: decodes an input map into map words and fills the map banks with them."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from golden.descriptor import Fault
+from golden.params import Build
+from hdl.fetcher import bank_bits
+from hdl.layouts import MAP_BEAT, PASS_CONFIG, map_word
+from hdl.unpack import Expander, Unpacker
+
+#: Channels that one sparsity map covers.
+GROUP = 16
+
+#: Bytes of a sparsity map.
+MAP_BYTES = 2
+
+
+class Intake(wiring.Component):
+    """Loads an input map, row by row, into the map banks.
+
+    The stream has row after row; of each row, block after block; of each block's row one segment
+    or several, which share out its columns. Each column of a block has, for every 16 channels, a
+    sparsity map and the non-zero values; in dense mode, all values and nothing else.
+
+    Word w of a column (all blocks together) lies at address
+
+        (y mod ring_rows) row_pitch + x col_pitch + w // clusters
+
+    of bank (w + col_words (y + (kernel_h + 1) x)) mod clusters, so that the words of a stripe's
+    column lie in the banks in scan order.
+
+    Throughput is one step per cycle, a step being a sparsity map or a map word (also one without
+    pixels), as long as the step's bytes are in the buffer. On top come one cycle per row, and two
+    per segment. A step's word stands on the write port one cycle after the step and is in the
+    memory from the next cycle on; `rows_done` counts a row two cycles after its last step.
+    `golden.cycles.intake` predicts all this to the cycle.
+
+    A fault stops the intake for good: it takes and writes nothing more, and `rows_done` stays.
+
+    Members
+    -------
+    i : the map stream; taken only while rows below `row_limit` are missing
+    config : the pass; stable from `start` until `rows_done` is `in_rows`
+    start : load the map of `config`, beginning with row 0; only when no load is under way
+    row_limit : row y may be written when y < row_limit
+    rows_done : rows that are completely in the memory, since the latest `start`
+    w_en, w_bank, w_addr, w_word : the write port, from registers. Values of `w_word` whose mask bit
+        is clear mean nothing
+    fault, fault_row, fault_col : why the intake stopped, and the row and column that it was at
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        super().__init__(
+            {
+                "i": In(stream.Signature(MAP_BEAT)),
+                "config": In(PASS_CONFIG),
+                "start": In(1),
+                "row_limit": In(13),
+                "rows_done": Out(13),
+                "w_en": Out(1),
+                "w_bank": Out(bank_bits(build)),
+                "w_addr": Out(range(build.map_words)),
+                "w_word": Out(map_word(build)),
+                "fault": Out(4),
+                "fault_row": Out(12),
+                "fault_col": Out(12),
+            }
+        )
+
+    def elaborate(self, platform):
+        build = self._build
+        config = self.config
+        pixels = build.word_pixels
+        group_words = GROUP // pixels
+        full = Const((1 << pixels) - 1, pixels)
+        m = Module()
+
+        m.submodules.unpacker = unpacker = Unpacker(build)
+        m.submodules.expander = expander = Expander(build)
+        connect(m, flipped(self.i), unpacker.i)
+
+        # The block that comes next, known one cycle after `next_channels` has changed.
+        next_channels = Signal(12)  # of that block and all behind it
+        next_words, next_tail, next_last = Signal(7), Signal(pixels), Signal()
+        last = next_channels <= config.block_channels
+        channels = Mux(last, next_channels[:8], config.block_channels)
+        over = channels % pixels
+        m.d.sync += [
+            next_words.eq((channels + (pixels - 1)) // pixels),
+            next_tail.eq(Cat((over > k) | (over == 0) for k in range(pixels))),
+            next_last.eq(last),
+        ]
+        # The block at hand: words of a column, pixels of the last of them, first word of the map's
+        # column.
+        block_words, block_tail, block_last = Signal(7), Signal(pixels), Signal()
+        block_first = Signal(9)
+
+        # What is left to do, the thing at hand included.
+        ring_left = Signal(12)  # rows until the ring starts again
+        columns_left = Signal(12)
+        words_left = Signal(7)  # of the block's column
+        group_left = Signal(range(group_words + 1))  # words of the group
+        untouched = Signal()  # nothing of the column has been decoded
+
+        # Where the words go: the first word of the row and of the column, and the word's number.
+        row_base, column_base = Signal.like(self.w_addr), Signal.like(self.w_addr)
+        row_bank, column_bank = Signal.like(self.w_bank), Signal.like(self.w_bank)
+        word = Signal(9)
+        bank_width = (build.clusters - 1).bit_length()
+        column_step = Signal(bank_width)  # col_words (kernel_h + 1), modulo the number of banks
+        window_rows = config.kernel_h + 1
+        m.d.sync += [
+            column_step.eq(
+                sum(Mux(window_rows[b], config.col_words << b, 0) for b in range(bank_width))
+            ),
+            self.w_bank.eq((column_bank + word) & (build.clusters - 1)),
+            self.w_addr.eq(column_base + (word >> bank_width)),
+            self.w_word.eq(expander.word),
+            self.w_en.eq(0),
+        ]
+
+        # The step at hand: how many values it needs, and the rest of its sparsity map.
+        need = Signal.like(unpacker.need)
+        rest = Signal(GROUP - pixels)
+        m.d.comb += [
+            unpacker.need.eq(need),
+            expander.packed.eq(unpacker.peek),
+            expander.dense.eq(config.dense),
+            expander.zero.eq(config.in_zero),
+        ]
+
+        def open_column(words, tail):
+            """Aim at the first step of a column of so many words."""
+            m.d.comb += [
+                expander.load.eq(1),
+                expander.next_mask.eq(Mux(words == 1, tail, full)),
+            ]
+            m.d.sync += [
+                words_left.eq(words),
+                group_left.eq(group_words),
+                untouched.eq(1),
+                need.eq(Mux(config.dense, expander.count, MAP_BYTES // build.act_bytes)),
+            ]
+            with m.If(config.dense):
+                m.next = "WORD"
+            with m.Else():
+                m.next = "MAP"
+
+        def fail(code):
+            m.d.sync += [
+                self.fault.eq(code),
+                self.fault_row.eq(self.rows_done),
+                self.fault_col.eq(config.in_cols - columns_left),
+            ]
+            m.next = "FAULT"
+
+        def await_bytes():
+            """Wait for the step's bytes, if need be in the next segment."""
+            with m.If(~unpacker.complete & unpacker.ended):
+                with m.If(untouched & unpacker.empty & ~unpacker.torn):
+                    m.d.comb += unpacker.reopen.eq(1)
+                with m.Else():
+                    fail(Fault.MAP_SHORT)
+
+        with m.FSM() as fsm:
+            m.d.comb += unpacker.accept.eq(
+                fsm.ongoing("BLOCK") | fsm.ongoing("MAP") | fsm.ongoing("WORD")
+            )
+
+            with m.State("IDLE"):
+                with m.If(self.start):
+                    m.d.sync += [
+                        self.rows_done.eq(0),
+                        ring_left.eq(config.ring_rows),
+                        row_base.eq(0),
+                        row_bank.eq(0),
+                        next_channels.eq(config.in_channels),
+                    ]
+                    m.next = "ROW"
+
+            with m.State("ROW"):
+                m.d.sync += block_first.eq(0)
+                with m.If(self.rows_done < self.row_limit):
+                    m.next = "BLOCK"
+
+            with m.State("BLOCK"):
+                m.d.sync += [
+                    block_words.eq(next_words),
+                    block_tail.eq(next_tail),
+                    block_last.eq(next_last),
+                    next_channels.eq(
+                        Mux(next_last, config.in_channels, next_channels - config.block_channels)
+                    ),
+                    columns_left.eq(config.in_cols),
+                    column_base.eq(row_base),
+                    column_bank.eq(row_bank),
+                    word.eq(block_first),
+                ]
+                open_column(next_words, next_tail)
+
+            with m.State("MAP"):
+                with m.If(unpacker.complete):
+                    m.d.comb += [
+                        unpacker.take.eq(1),
+                        expander.load.eq(1),
+                        expander.next_mask.eq(unpacker.peek[:pixels]),
+                    ]
+                    m.d.sync += [
+                        rest.eq(unpacker.peek[pixels:GROUP]),
+                        need.eq(expander.count),
+                        untouched.eq(0),
+                    ]
+                    m.next = "WORD"
+                    stray = Signal(GROUP)
+                    for k in range(group_words):
+                        real = Mux(
+                            words_left > k + 1, full, Mux(words_left == k + 1, block_tail, 0)
+                        )
+                        part = slice(k * pixels, (k + 1) * pixels)
+                        m.d.comb += stray[part].eq(unpacker.peek[part] & ~real)
+                    with m.If(stray.any()):
+                        fail(Fault.MAP_SPARSITY)
+                await_bytes()
+
+            with m.State("WORD"):
+                with m.If(unpacker.complete):
+                    m.d.comb += [
+                        unpacker.take.eq(1),
+                        expander.load.eq(1),
+                        expander.next_mask.eq(
+                            Mux(config.dense, Mux(words_left == 2, block_tail, full), rest)
+                        ),
+                    ]
+                    m.d.sync += [
+                        self.w_en.eq(1),
+                        word.eq(word + 1),
+                        words_left.eq(words_left - 1),
+                        group_left.eq(group_left - 1),
+                        rest.eq(rest >> pixels),
+                        need.eq(expander.count),
+                        untouched.eq(0),
+                    ]
+                    with m.If(words_left == 1):
+                        m.d.sync += [
+                            word.eq(block_first),
+                            column_base.eq(column_base + config.col_pitch),
+                            column_bank.eq(column_bank + column_step),
+                        ]
+                        open_column(block_words, block_tail)
+                        with m.If(columns_left == 1):
+                            m.next = "END"
+                        with m.Else():
+                            m.d.sync += columns_left.eq(columns_left - 1)
+                    with m.Elif(~config.dense & (group_left == 1)):
+                        m.d.sync += [
+                            group_left.eq(group_words),
+                            need.eq(MAP_BYTES // build.act_bytes),
+                        ]
+                        m.next = "MAP"
+                await_bytes()
+
+            with m.State("END"):  # of a block's row
+                m.d.sync += block_first.eq(block_first + block_words)
+                with m.If(unpacker.empty & unpacker.ended & ~unpacker.torn):
+                    m.d.comb += unpacker.reopen.eq(1)
+                    m.next = "BLOCK"
+                    with m.If(block_last):
+                        m.d.sync += [
+                            self.rows_done.eq(self.rows_done + 1),
+                            ring_left.eq(Mux(ring_left == 1, config.ring_rows, ring_left - 1)),
+                            row_base.eq(Mux(ring_left == 1, 0, row_base + config.row_pitch)),
+                            row_bank.eq(row_bank + config.col_words),
+                        ]
+                        m.next = "ROW"
+                        with m.If(self.rows_done + 1 == config.in_rows):
+                            m.next = "IDLE"
+                with m.Else():
+                    fail(Fault.MAP_LONG)
+
+            with m.State("FAULT"):
+                pass
+        return m

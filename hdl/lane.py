@@ -1,0 +1,132 @@
+"""One lane: weight memory, multiplier, a window of accumulators, and the shadow of a column."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from golden.params import Build
+
+
+def lane_step(build: Build) -> data.StructLayout:
+    """Layout of what a cluster tells all of its lanes in one cycle.
+
+    visit: add pixel x weight[address] to accumulator `slot`.
+    retire: move accumulator `slot` to shadow row `row`, or, with `merge`, the larger of both.
+    fresh: the accumulator starts from the bias instead of its contents.
+    """
+    return data.StructLayout(
+        {
+            "visit": unsigned(1),
+            "retire": unsigned(1),
+            "fresh": unsigned(1),
+            "merge": unsigned(1),
+            "row": unsigned(1),
+            "slot": range(2 * build.window),
+            "address": range(build.weight_words),
+            "pixel": signed(build.pixel_bits),
+        }
+    )
+
+
+class Lane(wiring.Component):
+    """A multiply-accumulate lane.
+
+    A step enters in cycle t; its weight is read in t, multiplied in t + 1, added in t + 2, so that
+    a shadow row that it retires to stands from t + 3 on. One step per cycle, no flow control.
+    Steps may follow each other on the same accumulator: the sum just made is forwarded.
+
+    Members
+    -------
+    step : what to do, see `lane_step`
+    forward : this step's accumulator is that of the step before; comes with the step
+    bias : where accumulators start
+    weight_en, weight_address, weight_data : write port of the weight memory
+    shift : shadow row i takes its value from `shift_in[i]`
+    shadow : the two finished sums
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        acc = signed(build.acc_bits)
+        super().__init__(
+            {
+                "step": In(lane_step(build)),
+                "forward": In(1),
+                "bias_en": In(1),
+                "bias": In(acc),
+                "weight_en": In(1),
+                "weight_address": In(range(build.weight_words)),
+                "weight_data": In(signed(build.weight_bits)),
+                "shift": In(2),
+                "shift_in": In(data.ArrayLayout(acc, 2)),
+                "shadow": Out(data.ArrayLayout(acc, 2)),
+            }
+        )
+
+    def elaborate(self, platform):
+        build = self._build
+        acc = signed(build.acc_bits)
+        m = Module()
+
+        # The schedule never reads what it writes in the same cycle: weights are loaded before a
+        # pass starts, and an accumulator written in this cycle is forwarded, not read.
+        quiet: dict[str, Any] = {"no_rw_check": True}
+        m.submodules.weights = weights = Memory(
+            shape=signed(build.weight_bits), depth=build.weight_words, init=[], attrs=quiet
+        )
+        m.submodules.sums = sums = Memory(
+            shape=acc, depth=2 * build.window, init=[], attrs=quiet
+        )
+
+        weight_write = weights.write_port()
+        m.d.comb += [
+            weight_write.en.eq(self.weight_en),
+            weight_write.addr.eq(self.weight_address),
+            weight_write.data.eq(self.weight_data),
+        ]
+        bias = Signal(acc)
+        with m.If(self.bias_en):
+            m.d.sync += bias.eq(self.bias)
+
+        # Cycle t: the weight's address is taken.
+        weight_read = weights.read_port()
+        m.d.comb += weight_read.addr.eq(self.step.address)
+        s1 = Signal(lane_step(build))
+        forward1 = Signal()
+        m.d.sync += [s1.eq(self.step), forward1.eq(self.forward)]
+
+        # Cycle t + 1: multiply; the accumulator's address is taken.
+        sum_read = sums.read_port()
+        m.d.comb += sum_read.addr.eq(s1.slot)
+        s2 = Signal(lane_step(build))
+        forward2 = Signal()
+        product = Signal(signed(build.pixel_bits + build.weight_bits))
+        m.d.sync += [
+            s2.eq(s1),
+            forward2.eq(forward1),
+            product.eq(s1.pixel * weight_read.data),
+        ]
+
+        # Cycle t + 2: add and write back, or retire.
+        latest = Signal(acc)
+        old = Signal(acc)
+        total = Signal(acc)
+        sum_write = sums.write_port()
+        m.d.comb += [
+            old.eq(Mux(s2.fresh, bias, Mux(forward2, latest, sum_read.data))),
+            total.eq(old + product),
+            sum_write.en.eq(s2.visit),
+            sum_write.addr.eq(s2.slot),
+            sum_write.data.eq(total),
+        ]
+        m.d.sync += latest.eq(total)
+        for row in range(2):
+            with m.If(self.shift[row]):
+                m.d.sync += self.shadow[row].eq(self.shift_in[row])
+            with m.If(s2.retire & (s2.row == row)):
+                with m.If(~s2.merge | (old > self.shadow[row])):
+                    m.d.sync += self.shadow[row].eq(old)
+        return m

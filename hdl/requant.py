@@ -1,0 +1,207 @@
+"""The requantiser: from exact sums to the values of the output map."""
+
+from amaranth.hdl import Cat, EnableInserter, Module, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from golden.descriptor import ROUND_HALF_EVEN
+from golden.params import Build
+from hdl.layouts import PASS_CONFIG, drain_chunk, value_chunk
+from hdl.scale import ROUNDED, WHOLE_BITS, ScalePath, delayed
+
+
+class ShiftPath(wiring.Component):
+    """round(sum / 2**shift), for builds without scales.
+
+    Latency `LATENCY` cycles, throughput one sum per cycle, no flow control. Results beyond
+    +-2**20 saturate there.
+
+    Members
+    -------
+    config : `shift` and `rounding`, stable
+    sum : -2**(acc_bits - 1) to 2**(acc_bits - 1) - 1
+    o : the rounded quotient
+    """
+
+    #: Cycles from `sum` to `o`.
+    LATENCY = 1
+
+    def __init__(self, build: Build):
+        self._build = build
+        super().__init__(
+            {
+                "config": In(PASS_CONFIG),
+                "sum": In(signed(build.acc_bits)),
+                "o": Out(ROUNDED),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        shift = self.config.shift
+        halves = Signal(signed(self._build.acc_bits + 1))  # the quotient and one bit more
+        whole = Signal(signed(self._build.acc_bits))
+        lost = Cat(bit & (shift > i + 1) for i, bit in enumerate(self.sum)).any()
+        half, rest = Signal(), Signal()
+        m.d.comb += [
+            halves.eq(Cat(0, self.sum).as_signed() >> shift),
+            whole.eq(halves >> 1),
+        ]
+        m.d.sync += [
+            half.eq(halves[0]),
+            rest.eq(lost),
+            self.o.addend.eq(whole),
+        ]
+        top = whole[WHOLE_BITS:]
+        with m.If(top.any() & ~top.all()):
+            m.d.sync += self.o.addend.eq(Cat((~whole[-1]).replicate(WHOLE_BITS), whole[-1]))
+        with m.If(self.config.rounding == ROUND_HALF_EVEN):
+            m.d.comb += self.o.carry.eq(half & (rest | self.o.addend[0]))
+        return m
+
+
+class RequantLane(wiring.Component):
+    """Requantises one sum per cycle: scale or shift, add the zero point, clamp.
+
+    Latency `Build.requant_latency` cycles, no flow control: enable the whole component to stall
+    it.
+
+    Members
+    -------
+    config : `requant`, `rounding`, `shift`, `out_zero`, `clamp_low`, `clamp_high`; stable
+    sum : -2**(acc_bits - 1) to 2**(acc_bits - 1) - 1
+    scale : see `hdl.scale.ScalePath`; only in a build with scales
+    value : the raw value
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        members = {
+            "config": In(PASS_CONFIG),
+            "sum": In(signed(build.acc_bits)),
+            "value": Out(build.act_bits),
+        }
+        if "scale" in build.requant:
+            members["scale"] = In(31)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        if "scale" in self._build.requant:
+            m.submodules.path = path = ScalePath(self._build)
+            m.d.comb += path.scale.eq(self.scale)
+        else:
+            m.submodules.path = path = ShiftPath(self._build)
+        m.d.comb += [path.config.eq(self.config), path.sum.eq(self.sum)]
+
+        total = Signal(signed(WHOLE_BITS + 2))
+        # The carry rides as the least significant bit, so that one adder does.
+        with_carry = (
+            Cat(path.o.carry, path.o.addend).as_signed()
+            + Cat(path.o.carry, self.config.out_zero).as_signed()
+        )
+        m.d.sync += total.eq(with_carry >> 1)
+
+        with m.If(total < self.config.clamp_low):
+            m.d.sync += self.value.eq(self.config.clamp_low)
+        with m.Elif(total > self.config.clamp_high):
+            m.d.sync += self.value.eq(self.config.clamp_high)
+        with m.Else():
+            m.d.sync += self.value.eq(total)
+        return m
+
+
+class Requantiser(wiring.Component):
+    """Requantises the chunks that leave the array.
+
+    Latency `Build.requant_latency` cycles, throughput one chunk per cycle. All stages advance
+    together, whenever `o` is taken or empty; `i.ready` says so in the same cycle.
+
+    Members
+    -------
+    config : the pass; stable while chunks are inside
+    scale_en, scale_channel, scale_data : write the scale of a channel of the pass, as float32 bits:
+        positive, finite, normal. Only in a build with scales, and only between passes.
+    i : sums, see `hdl.layouts.drain_chunk`; `channel` is a multiple of `drain`
+    o : values, see `hdl.layouts.value_chunk`; those of channels that are not `real` mean nothing
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        members = {
+            "config": In(PASS_CONFIG),
+            "i": In(stream.Signature(drain_chunk(build))),
+            "o": Out(stream.Signature(value_chunk(build))),
+        }
+        if "scale" in build.requant:
+            members |= {"scale_en": In(1), "scale_channel": In(8), "scale_data": In(32)}
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        build = self._build
+        m = Module()
+        chunk = self.i.payload
+
+        step = Signal()
+        m.d.comb += [step.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(step)]
+
+        # What goes along with the sums.
+        tag = data.StructLayout(
+            {
+                "valid": unsigned(1),
+                "real": unsigned(build.drain),
+                "context": unsigned(4),
+                "packet_end": unsigned(1),
+                "segment_end": unsigned(1),
+            }
+        )
+        entering = Signal(tag)
+        m.d.comb += [
+            entering.valid.eq(self.i.valid),
+            entering.real.eq(chunk.real),
+            entering.context.eq(chunk.context),
+            entering.packet_end.eq(chunk.packet_end),
+            entering.segment_end.eq(chunk.segment_end),
+        ]
+        with m.If(step):
+            leaving = delayed(m, entering, build.requant_latency, "tag")
+        m.d.comb += [
+            self.o.valid.eq(leaving.valid),
+            self.o.payload.real.eq(leaving.real),
+            self.o.payload.context.eq(leaving.context),
+            self.o.payload.packet_end.eq(leaving.packet_end),
+            self.o.payload.segment_end.eq(leaving.segment_end),
+        ]
+
+        lanes = [RequantLane(build) for _ in range(build.drain)]
+        for n, lane in enumerate(lanes):
+            m.submodules[f"lane_{n}"] = EnableInserter(step)(lane)
+            m.d.comb += [
+                lane.config.eq(self.config),
+                lane.sum.eq(chunk.sums[n]),
+                self.o.payload.values[n].eq(lane.value),
+            ]
+
+        if "scale" in build.requant:
+            # Scales are written between passes, so that no read meets a write.
+            m.submodules.scales = scales = Memory(
+                shape=data.ArrayLayout(unsigned(31), build.drain),
+                depth=build.lanes // build.drain,
+                init=[],
+                attrs={"no_rw_check": True},
+            )
+            lane_bits = exact_log2(build.drain)
+            write, read = scales.write_port(granularity=1), scales.read_port()
+            with m.If(step):
+                channel = delayed(m, chunk.channel, ScalePath.SCALE_LATE - 1, "channel")
+            m.d.comb += [
+                write.en.eq(self.scale_en << self.scale_channel[:lane_bits]),
+                write.addr.eq(self.scale_channel >> lane_bits),
+                write.data.eq(self.scale_data[:31].replicate(build.drain)),
+                read.en.eq(step),
+                read.addr.eq(channel >> lane_bits),
+            ]
+            m.d.comb += [lane.scale.eq(read.data[n]) for n, lane in enumerate(lanes)]
+        return m

@@ -1,0 +1,216 @@
+"""The walker: turns map words into visits, one accumulator of every lane per cycle."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.params import LANE_LATENCY, Build
+
+from hdl.fetcher import scan_entry
+from hdl.lane import lane_step
+from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
+
+
+class Walker(wiring.Component):
+    """Visits the outputs that each non-zero pixel touches, and retires finished columns.
+
+    The head of the prefetch queue gives its non-zero pixels one after the other, lowest channel
+    first, to a register that visits their outputs: upper row, then lower row, each from the
+    lowest kernel column. An empty word costs one cycle, hidden behind the visits of the pixel
+    before. The last word of a column is followed by a token that retires one accumulator per
+    output row; it waits until the shadow registers are free.
+
+    Throughput: one step per cycle. A pixel of n visits is followed by the next pixel after
+    max(n, 1 + empty words between them) cycles.
+
+    Members
+    -------
+    i : the prefetch queue
+    step, forward : to the lanes, registered, see `hdl.lane.Lane`
+    finished : the last column of a stripe has begun to retire
+    release : the shadow registers have been drained
+    full : the shadow registers are taken, from the token that fills them to their release
+    pending : the shadow registers hold a finished column of `rows2` + 1 rows, the stripe's last
+        if `last`
+    visiting, retiring, blocked : what this cycle is spent on, for the counters
+    """
+
+    def __init__(self, build: Build):
+        self._build = build
+        super().__init__(
+            {
+                "config": In(PASS_CONFIG),
+                "work": In(CLUSTER_CONFIG),
+                "i": In(stream.Signature(scan_entry(build))),
+                "step": Out(lane_step(build)),
+                "forward": Out(1),
+                "finished": Out(1),
+                "release": In(1),
+                "full": Out(1),
+                "pending": Out(1),
+                "rows2": Out(1),
+                "last": Out(1),
+                "visiting": Out(1),
+                "retiring": Out(1),
+                "blocked": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        build = self._build
+        config = self.config
+        m = Module()
+        tag, word = self.i.payload.tag, self.i.payload.word
+        slot_bits = (build.window - 1).bit_length()
+
+        # The head's next pixel.
+        taken = Signal(build.word_pixels)
+        left = Signal(build.word_pixels)
+        lowest = Signal(build.word_pixels)
+        m.d.comb += [
+            left.eq(Mux(tag.empty, 0, word.mask & ~taken)),
+            lowest.eq(left & (~left + 1)),
+        ]
+        value = Signal(build.act_bits)
+        weight_offset = Signal(range(build.word_pixels * 49))
+        selected_value = selected_offset = 0
+        for i in range(build.word_pixels):
+            # Multiples of a constant of the pass: a register each, off the critical path.
+            multiple = Signal(range(max(2, 49 * i + 1)), name=f"offset_{i}")
+            m.d.sync += multiple.eq(config.kernel_size * i)
+            selected_value |= Mux(lowest[i], word.values[i], 0)
+            selected_offset |= Mux(lowest[i], multiple, 0)
+        m.d.comb += [value.eq(selected_value), weight_offset.eq(selected_offset)]
+
+        # The scan column of the head, and the kernel columns in which outputs see it.
+        column = Signal(13)
+        columns = Signal(13)
+        column_low, column_high = Signal(3), Signal(3)
+        m.d.comb += [
+            columns.eq(self.work.end_col - self.work.first_col),
+            column_low.eq(Mux(column < columns, 0, column - columns + 1)),
+            column_high.eq(Mux(column < config.kernel_w, column, config.kernel_w - 1)),
+        ]
+
+        # The pixel or token being carried out.
+        valid, token, lower, last = Signal(), Signal(), Signal(), Signal()
+        base, raw = Signal(13), Signal(build.act_bits)
+        kernel_col = Signal(3)
+        first_col, last_col, both = Signal(3), Signal(3), Signal()
+        place = Signal(slot_bits)  # window place of the column's newest output
+        merge, fills, ends, two = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += last.eq((lower | ~both) & (token | (kernel_col == last_col)))
+
+        free = Signal()  # the register takes something new
+        even = Signal()  # the column to retire is the left one of a pool window
+        gate = Signal()
+        give_pixel, give_token = Signal(), Signal()
+        token_due = Signal()
+        m.d.comb += [
+            free.eq(~valid | last),
+            even.eq(column[0] ^ config.kernel_w[0]),
+            gate.eq(~self.full | (config.pool & ~even)),
+            token_due.eq(self.i.valid & (left == 0) & tag.column_end & tag.retire),
+            give_pixel.eq(self.i.valid & (left != 0) & free),
+            give_token.eq(token_due & gate & free),
+            self.blocked.eq(token_due & ~gate),
+        ]
+
+        only_pixel = left == lowest
+        pop = Signal()
+        closes = tag.column_end & tag.retire
+        m.d.comb += [
+            pop.eq(
+                Mux(left != 0, give_pixel & only_pixel & ~closes, ~closes | give_token)
+            ),
+            self.i.ready.eq(pop),
+            self.finished.eq(give_token & tag.item_end),
+        ]
+        with m.If(give_pixel):
+            m.d.sync += taken.eq(taken | lowest)
+        with m.If(self.i.valid & pop):
+            m.d.sync += taken.eq(0)
+            with m.If(tag.column_end):
+                m.d.sync += column.eq(Mux(tag.item_end, 0, column + 1))
+
+        fill_now = give_token & (~config.pool | ~even)
+        with m.If(self.release):
+            m.d.sync += self.full.eq(0)
+        with m.If(fill_now):
+            m.d.sync += self.full.eq(1)
+
+        with m.If(give_pixel):
+            m.d.sync += [
+                valid.eq(1),
+                token.eq(0),
+                base.eq(tag.base + weight_offset),
+                raw.eq(value),
+                lower.eq(~tag.upper),
+                both.eq(tag.lower),
+                kernel_col.eq(column_low),
+                first_col.eq(column_low),
+                last_col.eq(column_high),
+                place.eq(column),
+            ]
+        with m.Elif(give_token):
+            m.d.sync += [
+                valid.eq(1),
+                token.eq(1),
+                lower.eq(0),
+                both.eq(tag.rows2),
+                kernel_col.eq(config.kernel_w - 1),
+                place.eq(column),
+                merge.eq(config.pool & ~even),
+                fills.eq(fill_now),
+                ends.eq(tag.item_end),
+                two.eq(tag.rows2 & ~config.pool),
+            ]
+        with m.Elif(last):
+            m.d.sync += valid.eq(0)
+        with m.If(valid & ~last):
+            with m.If(token | (kernel_col == last_col)):
+                m.d.sync += lower.eq(1)
+                with m.If(~token):
+                    m.d.sync += kernel_col.eq(first_col)
+            with m.Else():
+                m.d.sync += kernel_col.eq(kernel_col + 1)
+
+        # The step of this cycle, registered on its way to the lanes.
+        slot = Signal(slot_bits + 1)
+        fresh = Signal(2 * build.window, init=(1 << 2 * build.window) - 1)
+        visit, retire = Signal(), Signal()
+        m.d.comb += [
+            visit.eq(valid & ~token),
+            retire.eq(valid & token),
+            slot.eq(Cat((place - kernel_col)[:slot_bits], lower)),
+            self.visiting.eq(visit),
+            self.retiring.eq(retire),
+        ]
+        with m.If(valid):
+            m.d.sync += fresh.bit_select(slot, 1).eq(token)
+        zero = config.in_zero
+        pixel = Mux(config.signed_in, raw.as_signed(), raw) - zero
+        step = self.step
+        m.d.sync += [
+            step.visit.eq(visit),
+            step.retire.eq(retire),
+            step.fresh.eq(fresh.bit_select(slot, 1)),
+            step.merge.eq(merge | (config.pool & lower)),
+            step.row.eq(lower & ~config.pool),
+            step.slot.eq(slot),
+            step.address.eq(base + kernel_col - Mux(lower, config.kernel_w, 0)),
+            step.pixel.eq(pixel),
+            self.forward.eq(step.visit & (step.slot == slot)),
+        ]
+
+        # A finished column stands in the shadow registers LANE_LATENCY cycles after its step.
+        stands = retire & fills & last
+        for i in range(LANE_LATENCY - 1):
+            stage = Signal(name=f"stands_{i}")
+            m.d.sync += stage.eq(stands)
+            stands = stage
+        with m.If(self.release):
+            m.d.sync += self.pending.eq(0)
+        with m.If(stands):
+            m.d.sync += [self.pending.eq(1), self.rows2.eq(two), self.last.eq(ends)]
+        return m
