@@ -39,4 +39,7 @@ def flatten(chain: Chain, node: NodeProto) -> None:
 
 def identity(chain: Chain, node: NodeProto) -> None:
     """Let the values pass, as far as the core is concerned."""
-    chain.view(node, chain.source(node))
+    if node.input[0] in chain.graph.constants:
+        chain.graph.constants[node.output[0]] = chain.graph.constants[node.input[0]]
+    else:
+        chain.view(node, chain.source(node))

@@ -90,11 +90,17 @@ class Chain:
         Raises
         ------
         CompileError
-            If it is not the end of the chain, because the network branches.
+            If it is constant, or, because the network branches, not the end of the chain.
         LostTensorError
             If an unsupported node would have given it.
         """
         name = node.input[0]
+        if name in self.graph.constants or name in self.stored:
+            raise CompileError(
+                label(node),
+                f"its first input {name!r} is constant",
+                "fold constants before quantising",
+            )
         if name not in self._tensors:
             raise LostTensorError(name)
         tensor = self._tensors[name]

@@ -82,7 +82,14 @@ class Graph:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        graph = model.graph
+        _check_names(model)
+        graph, name = model.graph, model.graph.name or "model"
+        try:
+            onnx.checker.check_model(model)
+        except Exception as error:  # beside its own, it passes on those of protobuf
+            reason = str(error).strip().partition("\n")[0]
+            raise CompileError(name, f"is not valid ONNX ({reason})", "export it again") from error
+
         self.metadata = {item.key: item.value for item in model.metadata_props}
         self.outputs = [item.name for item in graph.output]
         self.constants = {item.name: _array(item) for item in graph.initializer}
@@ -98,29 +105,12 @@ class Graph:
         if len(inputs) != 1:
             names = ", ".join(item.name for item in inputs) or "none"
             raise CompileError(
-                graph.name or "model",
+                name,
                 f"has {len(inputs)} inputs ({names})",
                 "OpenHop takes networks with exactly one",
             )
         self.input = inputs[0].name
         self.input_shape = _shape_without_batch(inputs[0])
-
-        known = {self.input, *self.constants}
-        for node in nodes:
-            for name in filter(None, node.input):
-                if name not in known:
-                    raise CompileError(
-                        label(node),
-                        f"its input {name!r} is neither an initialiser nor an earlier output",
-                        "the file is incomplete: export it again",
-                    )
-            known.update(node.output)
-
-        try:
-            onnx.checker.check_model(model)
-        except onnx.checker.ValidationError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CompileError(graph.name or "model", f"is not valid ONNX ({reason})") from error
 
         needed = set(self.outputs)
         self.nodes, self.idle = [], []
@@ -162,6 +152,29 @@ class Graph:
         return self.constants[name]
 
 
+def _check_names(model: onnx.ModelProto) -> None:
+    """Make sure that every name is text, and every tensor that is taken is given."""
+    graph = model.graph
+    known = {item.name for item in [*graph.input, *graph.initializer]}
+    texts = [*known, *(item.name for item in graph.output)]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+    if not all(isinstance(text, str) for text in texts):  # protobuf gives bytes if it is not UTF-8
+        raise CompileError("model", "has damaged names", "export it or fetch it again")
+    for node in graph.node:
+        for name in filter(None, node.input):
+            if name not in known:
+                raise CompileError(
+                    label(node),
+                    f"its input {name!r} is neither an initialiser nor an earlier output",
+                    "the file is incomplete: export it again",
+                )
+        known.update(node.output)
+    for item in graph.output:
+        if item.name not in known:
+            raise CompileError(f"output {item.name!r}", "no node gives it", "export it again")
+
+
 def _array(tensor: onnx.TensorProto) -> np.ndarray:
     try:
         return numpy_helper.to_array(tensor)
@@ -174,7 +187,8 @@ def _array(tensor: onnx.TensorProto) -> np.ndarray:
 def _shape_without_batch(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     tensor, where = value.type.tensor_type, f"input {value.name!r}"
     if tensor.elem_type != onnx.TensorProto.FLOAT:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+        kinds = {number: kind for kind, number in onnx.TensorProto.DataType.items()}
+        kind = kinds.get(tensor.elem_type, "of an unknown type")
         raise CompileError(where, f"is {kind}", "let it be float, with a QuantizeLinear behind it")
     dims = tensor.shape.dim
     sizes = tuple(dim.dim_value for dim in dims)
@@ -182,7 +196,7 @@ def _shape_without_batch(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     if len(sizes) not in (2, 4) or min(sizes[1:]) < 1:
         raise CompileError(
             where,
-            f"has the shape {shape or 'unknown'}",
+            f"has the shape {shape or 'of a scalar'}",
             "fix it to N x C x H x W, where only N may be dynamic",
         )
     if sizes[0] > 1:

@@ -78,7 +78,7 @@ HOST = {"Softmax", "LogSoftmax", "QLinearSoftmax", "ArgMax", "Sigmoid", "QLinear
 
 QUANTISE_STATICALLY = "quantise with quantize_static, not quantize_dynamic"
 NO_BRANCHES = "OpenHop runs chains of layers, without branches"
-NO_SUM = f"{NO_BRANCHES}; a bias behind a MatMul belongs into a Gemm before quantising"
+NO_SUM = f"{NO_BRANCHES}; quant_pre_process makes a Gemm of MatMul and Add, before quantising"
 NO_AVERAGE = "use a 2x2 MaxPool, or a Flatten with Gemm"
 ONLY_RELU = "use Relu, the one activation of the core"
 #: What to do about nodes that are met often.
@@ -156,7 +156,8 @@ def check(source: str | Path | onnx.ModelProto) -> list[NodeVerdict]:
     Raises
     ------
     CompileError
-        If there is no graph to judge: no such file, several inputs, missing initialisers.
+        If there is no graph to judge: no such file, several inputs, missing initialisers, no node
+        between input and output.
     """
     verdicts, _ = _walk(Chain(Graph(load_model(source))))
     return verdicts
@@ -182,9 +183,11 @@ def _walk(chain: Chain) -> tuple[list[NodeVerdict], list[CompileError]]:
         try:
             chain.finish()
         except CompileError as error:
+            if not verdicts:
+                raise
             faults.append(error)
             blamed = [at for at, node in enumerate(graph.nodes) if label(node) == error.where]
-            at = blamed[0] if blamed else len(verdicts) - 1
+            at = blamed[0] if blamed else -1
             verdicts[at] = replace(verdicts[at], verdict=Verdict.UNSUPPORTED, note=error.reason)
     idle = [
         NodeVerdict(_name(node), node.op_type, Verdict.FOLDED, "no output needs it")

@@ -96,6 +96,9 @@ def _bias(chain: Chain, node: NodeProto) -> Steps | None:
     """Bias of the node, its input 2."""
     if len(node.input) < 3 or not node.input[2]:
         return None
+    stored = chain.stored.get(node.input[2])
+    if stored is not None and stored.zero is not None and stored.zero.any():
+        raise CompileError(label(node), "its bias has a zero point", "quantise it symmetrically")
     return _stored(chain, node, 2, "bias", BIAS_TYPES, axis=0)
 
 
@@ -106,14 +109,14 @@ def _stored(
     where, name = label(node), node.input[at] if at < len(node.input) else ""
     if name not in chain.stored:
         if name in chain.graph.constants:
-            raise CompileError(where, f"its {role} are in floating point", QUANTISE)
-        raise CompileError(where, f"its {role} {name!r} are computed", "they must be constant")
+            raise CompileError(where, f"has its {role} in floating point", QUANTISE)
+        raise CompileError(where, f"takes computed {role} {name!r}", "only the map may be computed")
     stored = chain.stored[name]
     several = stored.scale.size > 1
     if several and stored.axis % np.ndim(stored.values) != axis:
         raise CompileError(
             where,
-            f"its {role} have scales along axis {stored.axis}",
+            f"takes scales of its {role} along axis {stored.axis}",
             f"give one per output channel, along axis {axis}",
         )
     return read_steps(where, role, stored.values, stored.scale, stored.zero, types=types, axis=axis)

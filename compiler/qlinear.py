@@ -83,6 +83,6 @@ def _bias(
     if stored is None:
         return None
     if stored.dtype != np.int32:
-        raise CompileError(label(node), f"its bias is {stored.dtype}", "quantise it to int32")
+        raise CompileError(label(node), f"stores its bias as {stored.dtype}", "use int32")
     values = spread(label(node), "biases", stored, len(weights.values)).astype(np.int64)
     return Steps(values, np.float32(in_format.scale) * weights.scale, 32)

@@ -85,7 +85,7 @@ def read_steps(
     """
     if stored.dtype.name not in types:
         raise CompileError(
-            where, f"its {role} are {stored.dtype}", f"quantise them to {' or '.join(types)}"
+            where, f"stores its {role} as {stored.dtype}", f"use {' or '.join(types)}"
         )
     values = np.moveaxis(stored, axis, 0).astype(np.int64)
     channels = len(values)

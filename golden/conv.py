@@ -18,8 +18,8 @@ FLOAT32_EXACT, FLOAT64_EXACT, INT64_MAX = 1 << 24, 1 << 53, (1 << 63) - 1
 #: piece, is faster than float32 in many.
 CUT_STEP, SHORT_BLOCK = 16, 64
 
-#: Elements of the matrix of windows that is formed at a time, so that it stays in the cache.
-WINDOW_ELEMENTS = 1 << 18
+#: Elements of a matrix that is worked on at a time, so that it stays in the cache.
+CHUNK = 1 << 18
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -110,19 +110,20 @@ def conv2d(
     matrix = np.ascontiguousarray(weights.transpose(2, 3, 1, 0)).reshape(-1, channels)
     dtype, cuts = _plan(matrix, bias, largest)
     matrix = matrix.astype(dtype)
+    # Sums become integers before anything is added: int32 where it holds them, which is faster.
+    whole = np.int32 if dtype == np.float32 else np.int64
 
     out = np.empty((rows * cols, channels), np.int64)
     offset = np.asarray(bias, np.int64)
     padded = _pad(x, zero_point, pads, dtype)
     done = 0
-    for window in _windows(padded, kernel, stride, (rows, cols)):
+    step = max(1, CHUNK // (cols * max(matrix.shape)))
+    for window in _windows(padded, kernel, stride, (rows, cols), step):
         part = out[done : done + len(window)]
         addend = offset
         for low, high in pairwise(cuts):
             sums = window[:, low:high] @ matrix[low:high]
-            if dtype == np.float32:
-                sums = sums.astype(np.int32)  # fits, and converts much faster than to int64
-            np.add(addend, sums, out=part, casting="unsafe")
+            np.add(addend, sums.astype(whole), out=part)
             addend = part
         done += len(window)
     return out.reshape(rows, cols, channels)
@@ -165,12 +166,16 @@ def _pad(x: np.ndarray, zero_point: int, pads: Pads, dtype: type) -> np.ndarray:
     (H, W, C), (top, left, bottom, right) = x.shape, pads
     padded = np.zeros((H + top + bottom, W + left + right, C), dtype)
     inner = padded[top : top + H, left : left + W]
-    np.subtract(x, zero_point, out=inner, dtype=np.int64 if dtype == np.int64 else dtype)
+    # A difference of wide integers is formed in integers, where float32 would round its operands.
+    work = dtype if x.dtype.itemsize <= 2 else np.int64
+    np.subtract(x, zero_point, out=inner, dtype=work, casting="unsafe")
     return padded
 
 
-def _windows(padded: np.ndarray, kernel: Pair, stride: Pair, size: Pair) -> Iterator[np.ndarray]:
-    """Windows of some output rows at a time, as a matrix: one window a line, (ky, kx, channel)."""
+def _windows(
+    padded: np.ndarray, kernel: Pair, stride: Pair, size: Pair, step: int
+) -> Iterator[np.ndarray]:
+    """Windows of `step` output rows at a time, as a matrix: one a line, (ky, kx, channel)."""
     (rows, cols), (kh, kw), channels = size, kernel, padded.shape[2]
     sy, sx, sc = padded.strides
     view = as_strided(
@@ -179,7 +184,6 @@ def _windows(padded: np.ndarray, kernel: Pair, stride: Pair, size: Pair) -> Iter
         (sy * stride[0], sx * stride[1], sy, sc),
         writeable=False,
     )
-    step = max(1, WINDOW_ELEMENTS // (cols * kh * kw * channels))
     for y in range(0, rows, step):
         yield view[y : y + step].reshape(-1, kh * kw * channels)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from golden.conv import conv2d, max_pool2x2, output_size
+from golden.conv import CHUNK, conv2d, max_pool2x2, output_size
 from golden.formats import FormatError, IntFormat
 from golden.requant import Scale, Shift
 
@@ -254,8 +254,12 @@ class Conv:
         if self.pool:
             acc = max_pool2x2(acc)
         low, high = self.clamp
-        y = self.requant.apply(acc, self.out_format.zero_point, low, high)
-        return y.astype(self.out_format.ints.dtype)
+        y = np.empty(acc.shape, self.out_format.ints.dtype)
+        step = max(1, CHUNK // acc[0].size)
+        for first in range(0, len(acc), step):
+            rows = slice(first, first + step)
+            y[rows] = self.requant.apply(acc[rows], self.out_format.zero_point, low, high)
+        return y
 
 
 @dataclass(frozen=True, eq=False)

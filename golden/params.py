@@ -224,6 +224,16 @@ PRESETS: dict[str, Build] = {
             requant=("shift",),
         ),
         Build(
+            name="ecp5_85f",
+            clusters=8,
+            lanes_per_cluster=16,
+            act_bits=16,
+            weight_bits=16,
+            acc_bits=40,
+            weight_words=1024,
+            map_words=1024,
+        ),
+        Build(
             name="nullhop",
             clusters=8,
             lanes_per_cluster=16,

@@ -91,6 +91,10 @@ class Scale:
         The limits less the zero point must be exact in float32, as those of 16-bit maps are.
         """
         with np.errstate(over="ignore", under="ignore"):  # infinity saturates, tiny becomes 0
-            y = np.asarray(acc, np.int64).astype(np.float32) * self.scale
+            y = np.asarray(acc, np.int64).astype(np.float32)
+            y *= self.scale
+        # Limits are integers, so that it makes no difference whether they act before or after rint.
         np.clip(y, low - zero_point, high - zero_point, out=y)
-        return np.rint(y, out=y).astype(np.int64) + zero_point
+        result = np.rint(y, out=y).astype(np.int64)
+        result += zero_point
+        return result

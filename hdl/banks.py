@@ -5,13 +5,13 @@ from operator import or_
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
 
 from hdl.fetcher import bank_bits, read_request
 from hdl.layouts import map_word
+from hdl.memory import Ram
 
 
 class MapBanks(wiring.Component):
@@ -47,24 +47,20 @@ class MapBanks(wiring.Component):
         m = Module()
         answers = []
         for b in range(build.clusters):
-            m.submodules[f"bank_{b}"] = bank = Memory(
-                shape=self._word, depth=build.map_words, init=[], attrs={"no_rw_check": True}
-            )
-            write = bank.write_port()
+            m.submodules[f"bank_{b}"] = bank = Ram(self._word, build.map_words)
             m.d.comb += [
-                write.en.eq(self.w_en & (self.w_bank == b)),
-                write.addr.eq(self.w_address),
-                write.data.eq(self.w_word),
+                bank.w_en.eq(self.w_en & (self.w_bank == b)),
+                bank.w_addr.eq(self.w_address),
+                bank.w_data.eq(self.w_word),
             ]
-            read = bank.read_port()
             mine = [request.valid & (request.bank == b) for request in self.requests]
             addresses = [
                 Mux(hit, request.address, 0)
                 for hit, request in zip(mine, self.requests, strict=True)
             ]
-            m.d.comb += read.addr.eq(reduce(or_, addresses))
+            m.d.comb += bank.r_addr.eq(reduce(or_, addresses))
             answer = Signal(self._word, name=f"answer_{b}")
-            m.d.sync += answer.eq(read.data)
+            m.d.sync += answer.eq(bank.r_data)
             answers.append(answer)
 
         for c in range(build.clusters):

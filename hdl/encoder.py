@@ -1,6 +1,9 @@
 """The encoder: packs values into the words of a sparse map."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, unsigned
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value, ValueLike, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -90,6 +93,9 @@ class PacketGatherer(wiring.Component):
                 for n in range(build.drain)
             )
         )
+        offsets = Signal(data.ArrayLayout(range(shape.word_slots), shape.contexts))
+        opened = Signal(shape.contexts)
+        offset, opens = Signal(range(shape.word_slots)), Signal()
         dense = data.StructLayout(
             {
                 "values": data.ArrayLayout(unsigned(build.act_bits), build.drain),
@@ -98,6 +104,8 @@ class PacketGatherer(wiring.Component):
                 "context": range(shape.contexts),
                 "packet_end": unsigned(1),
                 "segment_end": unsigned(1),
+                "offset": range(shape.word_slots),
+                "opens": unsigned(1),
             }
         )
         held, holds = Signal(dense), Signal()
@@ -111,9 +119,13 @@ class PacketGatherer(wiring.Component):
                 held.context.eq(chunk.context),
                 held.packet_end.eq(chunk.packet_end),
                 held.segment_end.eq(chunk.segment_end),
+                held.offset.eq(offset),
+                held.opens.eq(opens),
             ]
             for n in range(build.drain):
-                for source in range(n, build.drain):
+                # The last one stands where there is no nth.
+                m.d.sync += held.values[n].eq(chunk.values[-1])
+                for source in range(n, build.drain - 1):
                     with m.If(nonzero[source] & (_ones(nonzero[:source]) == n)):
                         m.d.sync += held.values[n].eq(chunk.values[source])
 
@@ -123,48 +135,51 @@ class PacketGatherer(wiring.Component):
         count = Signal(range(16 // build.drain))
         starts = Signal(init=1)
         full = Signal()
-        joins, end = Signal(range(shape.word_slots)), Signal(range(shape.slots + 1))
-        context, opens, closes = Signal(4), Signal(), Signal()
-
-        offsets = Signal(data.ArrayLayout(range(shape.word_slots), shape.contexts))
-        opened = Signal(shape.contexts)
-        position, next_end = Signal.like(end), Signal.like(end)
+        out = Signal(packet(build))
+        position, next_end = Signal.like(out.end), Signal.like(out.end)
+        next_offset = Signal.like(offset)
         m.d.comb += [
             advance.eq(~full | self.o.ready),
-            position.eq(Mux(starts, offsets[held.context] + shape.map_slots, end)),
+            position.eq(Mux(starts, held.offset + shape.map_slots, out.end)),
             next_end.eq(position + held.count),
+            next_offset.eq(Mux(held.segment_end, 0, next_end)),
         ]
         with m.If(advance):
             m.d.sync += full.eq(holds & held.packet_end)
         with m.If(advance & holds):
             for k in range(shape.slots):
-                with m.If(starts):
-                    m.d.sync += slots[k].eq(0)
-                for n in range(min(build.drain, k + 1)):
-                    with m.If((position == k - n) & (held.count > n)):
-                        m.d.sync += slots[k].eq(held.values[n])
+                hits = Cat(
+                    (position == k - n) & (held.count > n) for n in range(min(build.drain, k + 1))
+                )
+                chosen = (
+                    hit.replicate(build.act_bits) & held.values[n] for n, hit in enumerate(hits)
+                )
+                with m.If(starts | hits.any()):
+                    m.d.sync += slots[k].eq(reduce(or_, chosen))
             with m.If(starts):
-                m.d.sync += [
-                    bits.eq(0),
-                    joins.eq(offsets[held.context]),
-                    context.eq(held.context),
-                    opens.eq(~opened.bit_select(held.context, 1)),
-                ]
+                m.d.sync += bits.eq(0)
             m.d.sync += [
                 bits.word_select(count, build.drain).eq(held.map),
-                count.eq(count + 1),
-                starts.eq(0),
-                end.eq(next_end),
-                closes.eq(held.segment_end),
-                opened.bit_select(held.context, 1).eq(1),
+                count.eq(Mux(held.packet_end, 0, count + 1)),
+                starts.eq(held.packet_end),
+                out.joins.eq(held.offset),
+                out.end.eq(next_end),
+                out.context.eq(held.context),
+                out.opens.eq(held.opens),
+                out.closes.eq(held.segment_end),
             ]
             with m.If(held.packet_end):
                 m.d.sync += [
-                    count.eq(0),
-                    starts.eq(1),
-                    offsets[held.context].eq(Mux(held.segment_end, 0, next_end)),
+                    offsets[held.context].eq(next_offset),
                     opened.bit_select(held.context, 1).eq(~held.segment_end),
                 ]
+
+        # Where the arriving chunk's packet starts. It may follow the one that just ends.
+        follows = holds & held.packet_end & (held.context == chunk.context)
+        m.d.comb += [
+            offset.eq(Mux(follows, next_offset, offsets[chunk.context])),
+            opens.eq(Mux(follows, held.segment_end, ~opened.bit_select(chunk.context, 1))),
+        ]
 
         # Offer the packet, with its sparsity map.
         packed = [Signal(build.act_bits, name=f"packed_{k}") for k in range(shape.slots)]
@@ -172,18 +187,13 @@ class PacketGatherer(wiring.Component):
             m.d.comb += packed[k].eq(slots[k])
             for part in range(shape.map_slots):
                 if 0 <= k - part < shape.word_slots:
-                    with m.If(joins == k - part):
+                    with m.If(out.joins == k - part):
                         m.d.comb += packed[k].eq(bits.word_select(part, build.act_bits))
-        out = self.o.payload
         m.d.comb += [
             self.o.valid.eq(full),
-            out.words.eq(Cat(packed)),
-            out.joins.eq(joins),
-            out.end.eq(end),
-            out.context.eq(context),
-            out.opens.eq(opens),
-            out.closes.eq(closes),
-            self.idle.eq(~holds & ~full & ~opened.any()),
+            self.o.payload.eq(out),
+            self.o.payload.words.eq(Cat(packed)),
+            self.idle.eq(~holds & ~full & starts & ~opened.any()),
         ]
         return m
 
@@ -234,15 +244,15 @@ class PacketWriter(wiring.Component):
         odd_bytes = Cat(C(0, 3 - slot_bits), entry.end[:slot_bits])
         count = Signal(range(shape.words + 1))
         index = Signal(range(shape.words))
-        first, final = Signal(), Signal()
+        final = Signal()
         joined, rest = Signal(build.bus_bits), Signal(build.bus_bits)
+        words = Array([joined, *(entry.words[n] for n in range(1, shape.words))])
         words_left = Signal.like(read.data.words)
         m.d.comb += [
             count.eq(whole + (entry.closes & odd_bytes.any())),
-            first.eq(index == 0),
             final.eq(index + 1 >= count),
             joined.eq(entry.words[0] | Mux(entry.joins.any(), read.data.rest, 0)),
-            rest.eq(Mux(whole == 0, joined, entry.words[whole])),
+            rest.eq(words[whole]),
             words_left.eq(Mux(entry.opens, 0, read.data.words) + whole),
         ]
 
@@ -259,7 +269,7 @@ class PacketWriter(wiring.Component):
         with m.If(step):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid & (index < count)),
-                out.data.eq(Mux(first, joined, entry.words[index])),
+                out.data.eq(words[index]),
                 out.bytes.eq(Mux(ends & odd_bytes.any(), odd_bytes, build.bus_bytes)),
                 out.last.eq(ends),
                 out.context.eq(entry.context),

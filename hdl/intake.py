@@ -75,6 +75,7 @@ class Intake(wiring.Component):
         config = self.config
         pixels = build.word_pixels
         group_words = GROUP // pixels
+        map_values = MAP_BYTES // build.act_bytes  # a sparsity map's length, counted in values
         full = Const((1 << pixels) - 1, pixels)
         m = Module()
 
@@ -83,7 +84,7 @@ class Intake(wiring.Component):
         connect(m, flipped(self.i), unpacker.i)
 
         # The block that comes next, known one cycle after `next_channels` has changed.
-        next_channels = Signal(12)  # of that block and all behind it
+        next_channels = Signal(12)  # of that block and all that follow
         next_words, next_tail, next_last = Signal(7), Signal(pixels), Signal()
         last = next_channels <= config.block_channels
         channels = Mux(last, next_channels[:8], config.block_channels)
@@ -93,8 +94,8 @@ class Intake(wiring.Component):
             next_tail.eq(Cat((over > k) | (over == 0) for k in range(pixels))),
             next_last.eq(last),
         ]
-        # The block at hand: words of a column, pixels of the last of them, first word of the map's
-        # column.
+        # The block at hand: words of its column, pixels that the last of them has, whether no block
+        # follows, and the number of its first word.
         block_words, block_tail, block_last = Signal(7), Signal(pixels), Signal()
         block_first = Signal(9)
 
@@ -105,7 +106,8 @@ class Intake(wiring.Component):
         group_left = Signal(range(group_words + 1))  # words of the group
         untouched = Signal()  # nothing of the column has been decoded
 
-        # Where the words go: the first word of the row and of the column, and the word's number.
+        # Where the words go: the place of word 0 in this row and in this column, and which word of
+        # the whole column comes next.
         row_base, column_base = Signal.like(self.w_addr), Signal.like(self.w_addr)
         row_bank, column_bank = Signal.like(self.w_bank), Signal.like(self.w_bank)
         word = Signal(9)
@@ -142,14 +144,24 @@ class Intake(wiring.Component):
                 words_left.eq(words),
                 group_left.eq(group_words),
                 untouched.eq(1),
-                need.eq(Mux(config.dense, expander.count, MAP_BYTES // build.act_bytes)),
+                need.eq(Mux(config.dense, expander.count, map_values)),
             ]
             with m.If(config.dense):
                 m.next = "WORD"
             with m.Else():
                 m.next = "MAP"
 
+        def step(next_mask):
+            """Use up the step's bytes, and aim at a map word of that mask."""
+            m.d.comb += [
+                unpacker.take.eq(1),
+                expander.load.eq(1),
+                expander.next_mask.eq(next_mask),
+            ]
+            m.d.sync += [need.eq(expander.count), untouched.eq(0)]
+
         def fail(code):
+            """Stop for good."""
             m.d.sync += [
                 self.fault.eq(code),
                 self.fault_row.eq(self.rows_done),
@@ -203,16 +215,8 @@ class Intake(wiring.Component):
 
             with m.State("MAP"):
                 with m.If(unpacker.complete):
-                    m.d.comb += [
-                        unpacker.take.eq(1),
-                        expander.load.eq(1),
-                        expander.next_mask.eq(unpacker.peek[:pixels]),
-                    ]
-                    m.d.sync += [
-                        rest.eq(unpacker.peek[pixels:GROUP]),
-                        need.eq(expander.count),
-                        untouched.eq(0),
-                    ]
+                    step(unpacker.peek[:pixels])
+                    m.d.sync += rest.eq(unpacker.peek[pixels:GROUP])
                     m.next = "WORD"
                     stray = Signal(GROUP)
                     for k in range(group_words):
@@ -227,21 +231,13 @@ class Intake(wiring.Component):
 
             with m.State("WORD"):
                 with m.If(unpacker.complete):
-                    m.d.comb += [
-                        unpacker.take.eq(1),
-                        expander.load.eq(1),
-                        expander.next_mask.eq(
-                            Mux(config.dense, Mux(words_left == 2, block_tail, full), rest)
-                        ),
-                    ]
+                    step(Mux(config.dense, Mux(words_left == 2, block_tail, full), rest))
                     m.d.sync += [
                         self.w_en.eq(1),
                         word.eq(word + 1),
                         words_left.eq(words_left - 1),
                         group_left.eq(group_left - 1),
                         rest.eq(rest >> pixels),
-                        need.eq(expander.count),
-                        untouched.eq(0),
                     ]
                     with m.If(words_left == 1):
                         m.d.sync += [
@@ -257,7 +253,7 @@ class Intake(wiring.Component):
                     with m.Elif(~config.dense & (group_left == 1)):
                         m.d.sync += [
                             group_left.eq(group_words),
-                            need.eq(MAP_BYTES // build.act_bytes),
+                            need.eq(map_values),
                         ]
                         m.next = "MAP"
                 await_bytes()

@@ -1,13 +1,11 @@
 """One lane: weight memory, multiplier, a window of accumulators, and the shadow of a column."""
 
-from typing import Any
-
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
+from hdl.memory import Ram
 
 
 def lane_step(build: Build) -> data.StructLayout:
@@ -71,56 +69,45 @@ class Lane(wiring.Component):
         acc = signed(build.acc_bits)
         m = Module()
 
-        # The schedule never reads what it writes in the same cycle: weights are loaded before a
-        # pass starts, and an accumulator written in this cycle is forwarded, not read.
-        quiet: dict[str, Any] = {"no_rw_check": True}
-        m.submodules.weights = weights = Memory(
-            shape=signed(build.weight_bits), depth=build.weight_words, init=[], attrs=quiet
-        )
-        m.submodules.sums = sums = Memory(
-            shape=acc, depth=2 * build.window, init=[], attrs=quiet
-        )
-
-        weight_write = weights.write_port()
+        m.submodules.weights = weights = Ram(signed(build.weight_bits), build.weight_words)
+        m.submodules.sums = sums = Ram(acc, 2 * build.window)
         m.d.comb += [
-            weight_write.en.eq(self.weight_en),
-            weight_write.addr.eq(self.weight_address),
-            weight_write.data.eq(self.weight_data),
+            weights.w_en.eq(self.weight_en),
+            weights.w_addr.eq(self.weight_address),
+            weights.w_data.eq(self.weight_data),
         ]
         bias = Signal(acc)
         with m.If(self.bias_en):
             m.d.sync += bias.eq(self.bias)
 
         # Cycle t: the weight's address is taken.
-        weight_read = weights.read_port()
-        m.d.comb += weight_read.addr.eq(self.step.address)
+        m.d.comb += weights.r_addr.eq(self.step.address)
         s1 = Signal(lane_step(build))
         forward1 = Signal()
         m.d.sync += [s1.eq(self.step), forward1.eq(self.forward)]
 
-        # Cycle t + 1: multiply; the accumulator's address is taken.
-        sum_read = sums.read_port()
-        m.d.comb += sum_read.addr.eq(s1.slot)
+        # Cycle t + 1: multiply; the accumulator's address is taken. One that the step before has
+        # just changed is not read but forwarded.
+        m.d.comb += sums.r_addr.eq(s1.slot)
         s2 = Signal(lane_step(build))
         forward2 = Signal()
         product = Signal(signed(build.pixel_bits + build.weight_bits))
         m.d.sync += [
             s2.eq(s1),
             forward2.eq(forward1),
-            product.eq(s1.pixel * weight_read.data),
+            product.eq(s1.pixel * weights.r_data),
         ]
 
         # Cycle t + 2: add and write back, or retire.
         latest = Signal(acc)
         old = Signal(acc)
         total = Signal(acc)
-        sum_write = sums.write_port()
         m.d.comb += [
-            old.eq(Mux(s2.fresh, bias, Mux(forward2, latest, sum_read.data))),
+            old.eq(Mux(s2.fresh, bias, Mux(forward2, latest, sums.r_data))),
             total.eq(old + product),
-            sum_write.en.eq(s2.visit),
-            sum_write.addr.eq(s2.slot),
-            sum_write.data.eq(total),
+            sums.w_en.eq(s2.visit),
+            sums.w_addr.eq(s2.slot),
+            sums.w_data.eq(total),
         ]
         m.d.sync += latest.eq(total)
         for row in range(2):

@@ -40,7 +40,7 @@ class ScalePath(wiring.Component):
     #: Cycles from `sum` to `o`.
     LATENCY = 9
     #: Cycles from `sum` to the cycle in which its `scale` must stand.
-    SCALE_LATE = 4
+    SCALE_LATE = 3
 
     def __init__(self, build: Build):
         self._build = build
@@ -79,13 +79,15 @@ class ScalePath(wiring.Component):
             zeros_4.eq(zeros),
         ]
 
-        # Cycle 5: partial products. The product's bit of weight 2**23 before scaling lies `right`
-        # bits right of the binary point; `places` is that less the 6 that never matter.
+        # Cycle 4 too: the factor. A shift is a power of two.
         factor, exponent = Signal(SIGNIFICAND), Signal(8)
-        m.d.comb += [
+        m.d.sync += [
             factor.eq(Cat(Mux(by_shift, 0, self.scale[:23]), 1)),
             exponent.eq(Mux(by_shift, 127 - self.config.shift, self.scale[23:])),
         ]
+
+        # Cycle 5: partial products. The product's bit of weight 2**23 before scaling lies `right`
+        # bits right of the binary point; `places` is that less the 6 that never matter.
         partial = [Signal(2 * HALF, name=f"partial_{i}{j}") for i in range(2) for j in range(2)]
         for i in range(2):
             for j in range(2):

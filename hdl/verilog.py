@@ -8,6 +8,8 @@ from amaranth.lib import data, wiring
 
 from golden.params import Build
 from hdl.core import Core
+from hdl.memory import EXPORT, VERILOG
+from hdl.merge import loop_memories, merge_modules
 
 #: Name of the core's Verilog module.
 TOP = "openhop_core"
@@ -45,8 +47,9 @@ def generate(build: Build) -> str:
 
 
 def convert(component: wiring.Component, name: str) -> str:
-    """Return a component as Verilog, with `name` as its top module."""
-    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    """Return a component as Verilog, with `name` as its top module; see `hdl.merge`."""
+    text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    return loop_memories(merge_modules(text, name))
 
 
 def ports(component: wiring.Component) -> tuple[Port, ...]:

@@ -1,0 +1,1 @@
+"""Speed of the Python side, compared with recorded figures."""

@@ -1,0 +1,278 @@
+"""The requantiser against golden: every rounding and width, and its stream under stall."""
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+
+from golden.descriptor import REQUANT_SCALE, REQUANT_SHIFT, ROUND_FLOOR, ROUND_HALF_EVEN
+from golden.formats import Rounding
+from golden.params import PRESETS, Build, preset
+from golden.requant import Scale, Shift
+from hdl.requant import Requantiser, RequantLane, ShiftPath
+from hdl.scale import ScalePath
+from tests.hdl.harness import PATTERNS, expect_silence, get, put, recorder, simulate
+
+TINY = preset("tiny")
+WIDE = {"out_zero": 0, "clamp_low": -(1 << 15), "clamp_high": (1 << 15) - 1}
+SCALE = {"requant": REQUANT_SCALE, **WIDE}
+EVERY_WIDTH = range(24, 49)
+
+Case = tuple[dict, np.ndarray, np.ndarray]
+
+
+def shifted(shift: int, rounding: int) -> dict:
+    return {"requant": REQUANT_SHIFT, "shift": shift, "rounding": rounding, **WIDE}
+
+
+def golden(config: dict, sums: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Values, as numbers; `scales` are float32 and go with the sums."""
+    if config["requant"] == REQUANT_SCALE:
+        rule = Scale(scales)
+    else:
+        rule = Shift(config["shift"], Rounding(config["rounding"]))
+    return rule.apply(sums, config["out_zero"], config["clamp_low"], config["clamp_high"])
+
+
+def check_lane(build: Build, cases: list[Case]) -> None:
+    """Run sums through a lane, configuration by configuration, one per cycle."""
+    dut = RequantLane(build)
+    latency = build.requant_latency
+
+    async def testbench(ctx):
+        for config, sums, scales in cases:
+            ctx.set(dut.config, config)
+            bits = scales.view(np.uint32).tolist()
+            values = []
+            for cycle in range(len(sums) + latency):
+                if cycle >= latency:
+                    values.append(ctx.get(dut.value))
+                if cycle < len(sums):
+                    ctx.set(dut.sum, sums[cycle].item())
+                late = cycle - ScalePath.SCALE_LATE
+                if "scale" in build.requant and 0 <= late < len(sums):
+                    ctx.set(dut.scale, bits[late])
+                await ctx.tick()
+            wanted = golden(config, sums, scales) & (1 << build.act_bits) - 1
+            (wrong,) = np.nonzero(values != wanted)
+            assert wrong.size == 0, [
+                (config, sums[n], scales[n], values[n], wanted[n]) for n in wrong[:3]
+            ]
+
+    simulate(dut, testbench)
+
+
+def unit(sums: np.ndarray) -> np.ndarray:
+    return np.ones(len(sums), np.float32)
+
+
+def random_sums(rng: np.random.Generator, acc_bits: int, count: int) -> np.ndarray:
+    """Sums of every magnitude, both signs, the limits among them."""
+    magnitude = rng.integers(0, 1 << 62, count) >> rng.integers(63 - acc_bits, 62, count)
+    sums = np.where(rng.random(count) < 0.5, magnitude, -magnitude)
+    sums[:4] = [0, -1, -(1 << acc_bits - 1), (1 << acc_bits - 1) - 1]
+    return sums
+
+
+def float_corners(acc_bits: int) -> np.ndarray:
+    """Sums just at, below and above the ties of their rounding to float32."""
+    places = [places for places in (1, 2, 5, acc_bits - 25) if 0 < places <= acc_bits - 25]
+    sums = [
+        sign * ((significand << place) + (1 << place - 1) + around)
+        for significand in ((1 << 23), (1 << 23) + 1, (1 << 24) - 2, (1 << 24) - 1)
+        for place in places
+        for around in (-1, 0, 1)
+        for sign in (1, -1)
+    ]
+    return np.array([0, *sums], np.int64)
+
+
+def near_ties(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and scales whose exact product lies so close to a tie that float32 takes it for one."""
+    sums, scales = [], []
+    while len(sums) < count:
+        value = int(rng.integers(1, 1 << int(rng.integers(1, 24))))
+        odd = 2 * int(rng.integers(0, 1 << 14)) + 1
+        place = 24 + value.bit_length() - odd.bit_length()
+        factor = (odd << place) // value
+        while factor >= 1 << 24:
+            place -= 1
+            factor = (odd << place) // value
+        factor += int(rng.integers(2))
+        sums.append(value if rng.random() < 0.5 else -value)
+        scales.append(factor * 2.0 ** (-place - 1))
+    return np.array(sums), np.array(scales).astype(np.float32)
+
+
+@pytest.mark.parametrize("acc_bits", EVERY_WIDTH)
+def test_scale_in_every_width(acc_bits):
+    rng = np.random.default_rng(acc_bits)
+    corners = float_corners(acc_bits)
+    fit = np.float32(2) ** (14 - np.log2(np.abs(corners) + 1).astype(int))
+    sums = random_sums(rng, acc_bits, 100)
+    size = 2.0 ** rng.uniform(-4, 18, len(sums)) / np.maximum(np.abs(sums), 1)
+    halves = np.float32(2) ** -rng.integers(0, acc_bits, len(sums)).astype(np.float32)
+    cases = [
+        (SCALE, corners, fit.astype(np.float32)),
+        (SCALE, sums, size.astype(np.float32)),
+        (SCALE, sums, halves),
+    ]
+    check_lane(TINY.replace(acc_bits=acc_bits), cases)
+
+
+@pytest.mark.parametrize("requant", [("shift", "scale"), ("shift",)], ids=["with_scale", "alone"])
+@pytest.mark.parametrize("acc_bits", EVERY_WIDTH)
+def test_every_shift_in_every_width(acc_bits, requant):
+    rng = np.random.default_rng(acc_bits)
+    cases = []
+    for shift in range(acc_bits):
+        room = 1 << min(acc_bits - shift - 1, 17)
+        quotients = np.array([-room, -2, -1, 0, 1, room - 1, rng.integers(-room, room)])
+        fractions = np.array([0, 1, (1 << shift) // 2 - 1, (1 << shift) // 2, (1 << shift) - 1])
+        sums = ((quotients << shift)[:, None] + fractions % (1 << shift)).ravel()
+        cases.append((shifted(shift, shift % 2), sums, unit(sums)))
+    # The other rounding of a few shifts, and sums of any size.
+    sums = random_sums(rng, acc_bits, 20)
+    cases += [
+        (shifted(shift, rounding), sums, unit(sums))
+        for shift in (0, 1, 2, 11, acc_bits - 1, acc_bits, 63)
+        for rounding in (ROUND_FLOOR, ROUND_HALF_EVEN)
+    ]
+    check_lane(TINY.replace(acc_bits=acc_bits, requant=requant), cases)
+
+
+@pytest.mark.parametrize("requant", [("shift", "scale"), ("shift",)], ids=["with_scale", "alone"])
+@pytest.mark.parametrize("rounding", [ROUND_FLOOR, ROUND_HALF_EVEN], ids=["floor", "half_even"])
+def test_small_sums_exhaustively(rounding, requant):
+    sums = np.arange(-70, 71)
+    cases = [(shifted(shift, rounding), sums, unit(sums)) for shift in range(8)]
+    check_lane(TINY.replace(requant=requant), cases)
+
+
+def test_the_product_is_rounded_twice():
+    rng = np.random.default_rng(1)
+    sums, scales = near_ties(rng, 1500)
+    once = np.rint(sums * scales.astype(np.float64))  # exact: 24 x 24 bits
+    assert np.count_nonzero(golden(SCALE, sums, scales) != once) > 100
+    check_lane(TINY, [(SCALE, sums, scales)])
+
+
+def test_scales_of_every_size():
+    """From the smallest normal number to the largest; products from zero to infinity."""
+    rng = np.random.default_rng(2)
+    sums = random_sums(rng, 48, 800)
+    scales = rng.integers(1 << 23, 255 << 23, len(sums)).astype(np.uint32).view(np.float32)
+    powers = np.float32(2) ** rng.integers(-126, 128, len(sums)).astype(np.float32)
+    edges = np.array([2.0**-126, np.finfo(np.float32).max], np.float32)
+    few = np.array([0, 1, -1, -(1 << 47), (1 << 47) - 1])
+    cases = [(SCALE, sums, scales), (SCALE, sums, powers)]
+    cases += [(SCALE, few, np.full(len(few), edge)) for edge in edges]
+    check_lane(TINY.replace(acc_bits=48), cases)
+
+
+@pytest.mark.parametrize("build", [TINY, preset("tiny8"), preset("up5k")], ids=lambda b: b.name)
+def test_zero_points_and_limits(build):
+    rng = np.random.default_rng(3)
+    most = (1 << build.act_bits) - 1
+    signed = {"clamp_low": -(most + 1) // 2, "clamp_high": most // 2}
+    unsigned = {"clamp_low": 0, "clamp_high": most}
+    cases = []
+    for limits in (signed, unsigned, {"clamp_low": 3, "clamp_high": 9}):
+        for out_zero in (limits["clamp_low"], limits["clamp_high"], 7):
+            config = limits | {"out_zero": out_zero, "shift": 3, "rounding": ROUND_HALF_EVEN}
+            sums = random_sums(rng, build.acc_bits, 150)
+            near = rng.uniform(-1.2 * most, 1.2 * most, 150) - out_zero
+            scales = np.abs(near / np.where(sums == 0, 1, sums)).astype(np.float32)
+            kinds = (REQUANT_SHIFT, REQUANT_SCALE)[: len(build.requant)]
+            cases += [(config | {"requant": kind}, sums, scales) for kind in kinds]
+    check_lane(build, cases)
+
+
+def chunks(build: Build, count: int, seed: int) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    sums = rng.integers(-(1 << 20), 1 << 20, (count, build.drain)).tolist()
+    return [
+        {
+            "sums": line,
+            "real": int(rng.integers(1 << build.drain)),
+            "channel": build.drain * int(rng.integers(build.lanes // build.drain)),
+            "context": int(rng.integers(16)),
+            "packet_end": int(rng.integers(2)),
+            "segment_end": int(rng.integers(2)),
+        }
+        for line in sums
+    ]
+
+
+def check_stream(build: Build, requant: int, idle: str, stall: str) -> None:
+    dut = Requantiser(build)
+    rng = np.random.default_rng(4)
+    scales = rng.uniform(2**-14, 2**-13, build.lanes).astype(np.float32)
+    most = (1 << build.act_bits) - 1
+    config = {"clamp_low": 0, "clamp_high": most, "out_zero": 37, "shift": 12, "requant": requant}
+    config["rounding"] = ROUND_HALF_EVEN
+    items = chunks(build, 120, seed=5)
+    wanted = []
+    for item in items:
+        of_chunk = scales[item["channel"] : item["channel"] + build.drain]
+        values = golden(config, np.array(item["sums"]), of_chunk).tolist()
+        wanted.append({"values": values} | {k: item[k] for k in item if k != "sums"})
+        del wanted[-1]["channel"]
+    taken, left = [], []
+
+    async def producer(ctx):
+        ctx.set(dut.config, config)
+        if "scale" in build.requant:
+            for channel, bits in enumerate(scales.view(np.uint32).tolist()):
+                ctx.set(dut.scale_channel, channel)
+                ctx.set(dut.scale_data, bits)
+                ctx.set(dut.scale_en, 1)
+                await ctx.tick()
+            ctx.set(dut.scale_en, 0)
+        await put(ctx, dut.i, items, idle, seed=6)
+
+    async def consumer(ctx):
+        assert await get(ctx, dut.o, len(wanted), stall, seed=7) == wanted
+        await expect_silence(ctx, dut.o)
+
+    simulate(dut, producer, consumer, monitors=[recorder(dut.i, taken), recorder(dut.o, left)])
+    if stall == "none":
+        entered = [cycle for cycle, _ in taken]
+        assert [cycle for cycle, _ in left] == [cycle + build.requant_latency for cycle in entered]
+        if idle == "none":
+            assert entered == list(range(entered[0], entered[0] + len(items)))
+
+
+@pytest.mark.parametrize("stall", PATTERNS)
+@pytest.mark.parametrize("idle", PATTERNS)
+@pytest.mark.parametrize("requant", [REQUANT_SHIFT, REQUANT_SCALE], ids=["shift", "scale"])
+@pytest.mark.parametrize("name", ["tiny", "tiny8"])
+def test_stream(name, requant, idle, stall):
+    check_stream(preset(name), requant, idle, stall)
+
+
+@pytest.mark.parametrize("stall", PATTERNS)
+@pytest.mark.parametrize("idle", PATTERNS)
+def test_stream_without_scales(idle, stall):
+    check_stream(preset("up5k"), REQUANT_SHIFT, idle, stall)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        preset("nullhop"),
+        preset("tiny8").replace(lanes_per_cluster=16, drain=4),
+        TINY.replace(clusters=1, lanes_per_cluster=2, drain=2),
+    ],
+    ids=["nullhop", "drain_4", "two_lanes"],
+)
+def test_stream_of_other_builds(build):
+    check_stream(build, REQUANT_SCALE, "random", "random")
+    check_stream(build, REQUANT_SCALE, "none", "none")
+
+
+@pytest.mark.parametrize("build", PRESETS.values(), ids=lambda build: build.name)
+def test_converts(build):
+    assert rtlil.convert(Requantiser(build))
+    assert rtlil.convert(RequantLane(build))
+    assert rtlil.convert(ShiftPath(build))
+    assert rtlil.convert(ScalePath(build))
