@@ -8,7 +8,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-
 from hdl.fetcher import bank_bits, read_request
 from hdl.layouts import map_word
 from hdl.memory import Ram

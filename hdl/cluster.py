@@ -5,7 +5,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from golden.params import Build
-
 from hdl.control import lane_load
 from hdl.fetcher import Fetcher, bank_bits, read_request, scan_entry
 from hdl.lane import Lane

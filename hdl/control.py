@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from golden.descriptor import CLUSTER_WORD, MAGIC, PASS_WORDS, Fault
 from golden.params import Build, ceil_div
-
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
 
 

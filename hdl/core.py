@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out, connect
 
 from golden.descriptor import Fault
 from golden.params import INTAKE_START, Build
-
 from hdl.banks import MapBanks
 from hdl.cluster import Cluster
 from hdl.control import ControlLoader

@@ -1,11 +1,10 @@
 """Counters of a layer: cycles, useful operations, and the cause of every cluster-cycle."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-
 from hdl.layouts import CLUSTER_CONFIG
 
 #: The counters, in the order of their ports; all but the first three count cluster-cycles.
@@ -21,7 +20,7 @@ COUNTERS = (
     "bus",
 )
 COUNTER_BITS = 48
-COUNTER_LAYOUT = data.StructLayout({name: COUNTER_BITS for name in COUNTERS})
+COUNTER_LAYOUT = data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))
 
 
 class Counters(wiring.Component):

@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, drain_chunk
 
 

@@ -5,7 +5,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import FETCH_LATENCY, Build
-
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_word
 
 

@@ -8,7 +8,7 @@ from golden.descriptor import REQUANT_SHIFT, ROUND_FLOOR
 from golden.params import Build, ceil_div
 from hdl.layouts import PASS_CONFIG
 
-#: Bits of the rounded value's `addend`; a magnitude that needs more saturates.
+#: Bits of the rounded value's magnitude; one that needs more saturates.
 WHOLE_BITS = 20
 
 #: Layout of a rounded value that is not added up yet: `addend` + `carry`.
@@ -16,7 +16,10 @@ ROUNDED = data.StructLayout({"addend": signed(WHOLE_BITS + 1), "carry": unsigned
 
 SIGNIFICAND = 24  # bits of a float32's significand, the leading one included
 HALF = SIGNIFICAND // 2  # bits of a factor of a partial product; fits any multiplier block
-FURTHEST = 20  # places to move the binary point, beyond which every product is below one half
+
+# A product's significand moves right by NEAREST to NEAREST + FURTHEST places. Nearer, the result
+# has more than 17 bits and saturates anyway; further, it is less than one half.
+NEAREST, FURTHEST = 6, 20
 
 
 class ScalePath(wiring.Component):
@@ -26,7 +29,8 @@ class ScalePath(wiring.Component):
     what it drops as a sticky bit, and the last one rounds as the configuration says.
 
     Latency `LATENCY` cycles, throughput one sum per cycle, no flow control: enable the whole
-    component to stall it. Results of 2**20 and more, infinity among them, become 2**20 or so.
+    component to stall it. A magnitude of 2**18 or more, infinity
+    included, may come out as any other such: clamping to 17 bits does not tell them apart.
 
     Members
     -------
@@ -60,92 +64,51 @@ class ScalePath(wiring.Component):
 
         negative, bits, zeros = self._normalise(m)
 
-        # Cycle 4: round to a significand. A shift must not round here: it keeps a sticky bit.
-        kept = bits[-SIGNIFICAND:]
-        dropped = bits[:-SIGNIFICAND]
-        up, sticky = Signal(), Signal()
-        if len(dropped):
-            m.d.comb += [
-                up.eq(~by_shift & dropped[-1] & (dropped[:-1].any() | kept[0])),
-                sticky.eq(by_shift & dropped.any()),
-            ]
-        rounded = Signal(SIGNIFICAND + 1)
-        significand = Signal(SIGNIFICAND)
-        carried, zeros_4 = Signal(), Signal.like(zeros)
-        m.d.comb += rounded.eq((kept | sticky) + up)
-        m.d.sync += [
-            significand.eq(Cat(rounded[: SIGNIFICAND - 1], rounded[-2:].any())),
-            carried.eq(rounded[-1]),
-            zeros_4.eq(zeros),
-        ]
-
-        # Cycle 4 too: the factor. A shift is a power of two.
+        # Cycle 4: a significand and a factor. A shift is a power of two.
+        significand, carried = self._significand(m, bits, by_shift)
+        zeros = delayed(m, zeros, 1, "zeros")
         factor, exponent = Signal(SIGNIFICAND), Signal(8)
         m.d.sync += [
             factor.eq(Cat(Mux(by_shift, 0, self.scale[:23]), 1)),
             exponent.eq(Mux(by_shift, 127 - self.config.shift, self.scale[23:])),
         ]
 
-        # Cycle 5: partial products. The product's bit of weight 2**23 before scaling lies `right`
-        # bits right of the binary point; `places` is that less the 6 that never matter.
-        partial = [Signal(2 * HALF, name=f"partial_{i}{j}") for i in range(2) for j in range(2)]
-        for i in range(2):
-            for j in range(2):
-                m.d.sync += partial[2 * i + j].eq(
-                    significand.word_select(i, HALF) * factor.word_select(j, HALF)
-                )
-        places_5 = Signal(signed(10))
-        m.d.sync += places_5.eq(145 - self._build.acc_bits + zeros_4 - carried - exponent)
-
-        # Cycles 6 and 7: add them up.
-        outer, middle = Signal(4 * HALF), Signal(2 * HALF + 1)
-        product = Signal(4 * HALF)
-        huge, tiny = Signal(), Signal()
-        places_6 = Signal(range(FURTHEST + 1))
+        # Meanwhile, how far `scaled`, as an integer, is to move right: `NEAREST + places`.
+        places_5, places_6 = Signal(signed(10)), Signal(range(FURTHEST + 1))
+        huge_6, tiny_6 = Signal(), Signal()
+        bias = 127 + 23 + 1 - self._build.acc_bits - NEAREST
         m.d.sync += [
-            outer.eq(Cat(partial[0], partial[3])),
-            middle.eq(partial[1] + partial[2]),
-            huge.eq(places_5 < 0),
-            tiny.eq(places_5 > FURTHEST),
+            places_5.eq(bias + zeros - carried - exponent),
             places_6.eq(places_5),
-            product.eq(outer + (middle << HALF)),
+            huge_6.eq(places_5 < 0),
+            tiny_6.eq(places_5 > FURTHEST),
         ]
-
-        # Cycle 8: round to a significand, kept as a multiple of the product's bit 23.
-        high = product[-1]
-        odd, half = Mux(high, product[24], product[23]), Mux(high, product[23], product[22])
-        below = product[:22].any() | (high & product[22])
-        up_8 = Signal()
-        scaled = Signal(26)
-        m.d.comb += up_8.eq(half & (below | odd))
-        m.d.sync += scaled.eq(
-            Cat(product[23] & ~high, product[24:]) + Cat(up_8 & ~high, up_8 & high)
-        )
+        places = delayed(m, places_6, 2, "places")
+        huge, tiny = delayed(m, huge_6, 2, "huge"), delayed(m, tiny_6, 2, "tiny")
+        scaled = self._round_product(m, self._multiply(m, significand, factor))
 
         # Cycle 9: move the binary point.
-        places = delayed(m, places_6, 2, "places")
-        huge_8, tiny_8 = delayed(m, huge, 2, "huge"), delayed(m, tiny, 2, "tiny")
         nonzero = scaled[-3:].any()
-        moved = Signal(WHOLE_BITS + 1)
-        lost = Cat(bit & (1 if i < 5 else places > i - 5) for i, bit in enumerate(scaled)).any()
-        whole, half_9, rest = Signal(WHOLE_BITS), Signal(), Signal()
-        m.d.comb += moved.eq(scaled[5:] >> places)
+        halves = Signal(WHOLE_BITS + 1)
+        below = [bit & (places > n + 1 - NEAREST) for n, bit in enumerate(scaled)]
+        whole, half, rest = Signal(WHOLE_BITS), Signal(), Signal()
+        m.d.comb += halves.eq(scaled[NEAREST - 1 :] >> places)
         m.d.sync += [
-            whole.eq(Mux(huge_8, nonzero.replicate(WHOLE_BITS), Mux(tiny_8, 0, moved[1:]))),
-            half_9.eq(moved[0] & ~tiny_8),
-            rest.eq(Mux(tiny_8, nonzero, lost)),
+            whole.eq(Mux(huge, nonzero.replicate(WHOLE_BITS), Mux(tiny, 0, halves[1:]))),
+            half.eq(halves[0] & ~tiny),
+            rest.eq(Mux(tiny, nonzero, Cat(below).any())),
         ]
 
-        # Round and give it its sign: -(whole + up) = ~whole + ~up.
-        negative_9 = delayed(m, negative, 6, "negative")
-        up_9 = Signal()
+        # The last rounding, and the sign: -(whole + up) = ~whole + ~up.
+        negative = delayed(m, negative, 6, "negative")
+        up = Signal()
         with m.If(by_shift & (self.config.rounding == ROUND_FLOOR)):
-            m.d.comb += up_9.eq(negative_9 & (half_9 | rest))
+            m.d.comb += up.eq(negative & (half | rest))
         with m.Else():
-            m.d.comb += up_9.eq(half_9 & (rest | whole[0]))
+            m.d.comb += up.eq(half & (rest | whole[0]))
         m.d.comb += [
-            self.o.addend.eq(Cat(whole ^ negative_9.replicate(WHOLE_BITS), negative_9)),
-            self.o.carry.eq(up_9 ^ negative_9),
+            self.o.addend.eq(Cat(whole ^ negative.replicate(WHOLE_BITS), negative)),
+            self.o.carry.eq(up ^ negative),
         ]
         return m
 
@@ -183,6 +146,57 @@ class ScalePath(wiring.Component):
             with m.Default():
                 m.d.sync += [bits.eq(0), zeros.eq(0)]
         return delayed(m, negative, 2, "negative"), bits, zeros
+
+    def _significand(self, m: Module, bits: Value, by_shift: Value) -> tuple[Value, Value]:
+        """Cycle 4: the sum's significand, and whether rounding made it a power of two higher.
+
+        A shift must not round here: what it drops becomes a sticky bit, far below the last one
+        that counts.
+        """
+        kept, dropped = bits[-SIGNIFICAND:], bits[:-SIGNIFICAND]
+        up, sticky = Signal(), Signal()
+        if len(dropped):
+            m.d.comb += [
+                up.eq(~by_shift & dropped[-1] & (dropped[:-1].any() | kept[0])),
+                sticky.eq(by_shift & dropped.any()),
+            ]
+        rounded = Signal(SIGNIFICAND + 1)
+        significand, carried = Signal(SIGNIFICAND), Signal()
+        m.d.comb += rounded.eq((kept | sticky) + up)
+        m.d.sync += [
+            significand.eq(Cat(rounded[: SIGNIFICAND - 1], rounded[-2:].any())),
+            carried.eq(rounded[-1]),
+        ]
+        return significand, carried
+
+    def _multiply(self, m: Module, a: Value, b: Value) -> Value:
+        """Cycles 5 to 7: the product of two significands, from four registered products."""
+        product = Signal(2 * SIGNIFICAND)
+        outer, middle = Signal(2 * SIGNIFICAND), Signal(SIGNIFICAND + 1)
+        low_low, low_high, high_low, high_high = (
+            Signal(SIGNIFICAND, name=f"partial_{name}") for name in ("ll", "lh", "hl", "hh")
+        )
+        m.d.sync += [
+            low_low.eq(a[:HALF] * b[:HALF]),
+            low_high.eq(a[:HALF] * b[HALF:]),
+            high_low.eq(a[HALF:] * b[:HALF]),
+            high_high.eq(a[HALF:] * b[HALF:]),
+            outer.eq(Cat(low_low, high_high)),
+            middle.eq(low_high + high_low),
+            product.eq(outer + (middle << HALF)),
+        ]
+        return product
+
+    def _round_product(self, m: Module, product: Value) -> Value:
+        """Cycle 8: the product rounded to 24 bits, as a multiple of its bit 23: 0 or >= 2**23."""
+        high = product[-1]  # its significand starts one bit higher
+        odd, half = Mux(high, product[24], product[23]), Mux(high, product[23], product[22])
+        rest = product[:22].any() | (high & product[22])
+        up = Signal()
+        scaled = Signal(26)
+        m.d.comb += up.eq(half & (rest | odd))
+        m.d.sync += scaled.eq(Cat(product[23] & ~high, product[24:]) + Cat(up & ~high, up & high))
+        return scaled
 
 
 def _leading(width: int, zeros: int) -> str:

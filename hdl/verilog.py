@@ -8,7 +8,6 @@ from amaranth.lib import data, wiring
 
 from golden.params import Build
 from hdl.core import Core
-from hdl.memory import EXPORT, VERILOG
 from hdl.merge import loop_memories, merge_modules
 
 #: Name of the core's Verilog module.

@@ -5,7 +5,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import LANE_LATENCY, Build
-
 from hdl.fetcher import scan_entry
 from hdl.lane import lane_step
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG

@@ -1,8 +1,8 @@
 // Drives the verilated core: one run replays a control stream and a map stream and collects what
 // comes out. sim/native.py is the only caller.
 //
-// A clock cycle is two evaluations. With the clock low and this cycle's inputs applied, everything
-// combinational settles and the handshakes are read; the rising edge then takes them.
+// Its pins are those of sim/harness.v: an edge takes what was applied into registers, and after it
+// the pins show a whole clock cycle, the handshakes of the inputs just applied among them.
 
 #include <algorithm>
 #include <cstdint>
@@ -22,15 +22,16 @@ using Trace = VerilatedFstC;
 using Trace = VerilatedVcdC;
 #endif
 
-// The port `stream__part` in Verilator's spelling.
-#define PIN(stream, part) stream##___05F##part
-
 // A failed assertion or an error inside the model must not end the Python process.
-void vl_stop(const char* file, int line, const char* scope) VL_MT_UNSAFE {
-    throw std::runtime_error(std::string(file) + ":" + std::to_string(line) + ": assertion failed in " + scope);
+[[noreturn]] static void give_up(const char* file, int line, const char* text) {
+    const std::string path(file);
+    throw std::runtime_error(path.substr(path.rfind('/') + 1) + ":" + std::to_string(line) + ": " + text);
+}
+void vl_stop(const char* file, int line, const char*) VL_MT_UNSAFE {
+    give_up(file, line, "assertion failed");
 }
 void vl_fatal(const char* file, int line, const char*, const char* text) VL_MT_UNSAFE {
-    throw std::runtime_error(std::string(file) + ":" + std::to_string(line) + ": " + text);
+    give_up(file, line, text);
 }
 void vl_finish(const char*, int, const char*) VL_MT_UNSAFE {}
 
@@ -138,7 +139,6 @@ public:
             trace_->open(wave);
         }
 #endif
-        core_->clk = 0;
         reset();
     }
 
@@ -152,18 +152,20 @@ public:
     void reset() {
         quiet();
         core_->rst = 1;
-        for (int i = 0; i < 2; ++i) idle_cycle();
+        cycle();
+        cycle();
         core_->rst = 0;
+        cycle();
     }
 
     // Pulses `clear`, and waits until the core is idle again; says whether it is.
     bool clear(uint64_t limit) {
         quiet();
         core_->clear = 1;
-        idle_cycle();
+        cycle();
         core_->clear = 0;
         for (uint64_t i = 0; i < limit; ++i) {
-            idle_cycle();
+            cycle();
             if (!core_->busy && !core_->fault) return true;
         }
         return false;
@@ -185,24 +187,19 @@ public:
     // Runs for up to `budget` cycles, less if the last awaited layer ends or the core faults.
     void run(uint64_t budget) {
         const uint64_t stop = state_.cycle + budget;
-        while (state_.cycle < stop && !state_.fault && state_.ends < job_.ends) {
+        while (state_.cycle < stop && state_.ends < job_.ends) {
             offer();
-            core_->clk = 0;
-            eval();
+            cycle();
             const Moves moves = handshakes();
-            if (moves.out) take();
-            const bool done = core_->done;
+            advance(moves);
             if (core_->fault) {
                 failed(moves);
                 break;
             }
-            core_->clk = 1;
-            eval();
-            advance(moves);
             if (settling_ != 0 && --settling_ == 0) ended();
-            if (done) {
+            if (core_->done) {
                 ends_.push_back({state_.cycle, {}});
-                settling_ = COUNTER_LATENCY - 1;
+                settling_ = COUNTER_LATENCY;
             }
         }
         state_.out_count = out_.size();
@@ -220,47 +217,40 @@ private:
     };
 
     Moves handshakes() const {
-        return {core_->PIN(i_control, valid) && core_->PIN(i_control, ready),
-                core_->PIN(i_map, valid) && core_->PIN(i_map, ready),
-                core_->PIN(o_map, valid) && core_->PIN(o_map, ready)};
+        return {core_->control_valid && core_->control_ready, core_->map_valid && core_->map_ready,
+                core_->out_valid && core_->out_ready};
     }
 
-    // Applies the inputs of this cycle. What is offered stays until it is taken.
+    // Applies the inputs of the next cycle. What is offered stays until it is taken.
     void offer() {
-        if (!core_->PIN(i_control, valid) && state_.control_taken < job_.control_count &&
+        if (!core_->control_valid && state_.control_taken < job_.control_count &&
             !control_gaps_.idle(random_)) {
-            core_->PIN(i_control, valid) = 1;
-            core_->PIN(i_control, payload) = job_.control[state_.control_taken];
+            core_->control_valid = 1;
+            core_->control_word = job_.control[state_.control_taken];
         }
-        if (!core_->PIN(i_map, valid) && state_.map_taken < job_.map_count && !map_gaps_.idle(random_)) {
+        if (!core_->map_valid && state_.map_taken < job_.map_count && !map_gaps_.idle(random_)) {
             const MapBeat& beat = job_.map[state_.map_taken];
-            core_->PIN(i_map, valid) = 1;
-            core_->PIN(i_map, payload)[0] = static_cast<uint32_t>(beat.data);
-            core_->PIN(i_map, payload)[1] = static_cast<uint32_t>(beat.data >> 32);
-            core_->PIN(i_map, payload)[2] = (beat.bytes & 15u) | (beat.last & 1u) << 4;
+            core_->map_valid = 1;
+            core_->map_data = beat.data;
+            core_->map_bytes = beat.bytes & 15u;
+            core_->map_last = beat.last & 1u;
         }
-        core_->PIN(o_map, ready) = !out_gaps_.idle(random_);
+        core_->out_ready = !out_gaps_.idle(random_);
     }
 
-    void take() {
-        const auto& word = core_->PIN(o_map, payload);
-        OutBeat beat;
-        beat.data = word[0] | static_cast<uint64_t>(word[1]) << 32;
-        beat.bytes = word[2] & 15u;
-        beat.last = word[2] >> 4 & 1u;
-        beat.context = word[2] >> 5 & 15u;
-        beat.length = (word[2] >> 9 | word[3] << 23) & 0xFFFFFFu;
-        out_.push_back(beat);
-    }
-
+    // Keeps account of a cycle.
     void advance(const Moves& moves) {
         if (moves.control) {
             if (state_.control_taken++ == 0) state_.first = state_.cycle;
-            core_->PIN(i_control, valid) = 0;
+            core_->control_valid = 0;
         }
         if (moves.map) {
             ++state_.map_taken;
-            core_->PIN(i_map, valid) = 0;
+            core_->map_valid = 0;
+        }
+        if (moves.out) {
+            out_.push_back({core_->out_data, core_->out_bytes, core_->out_last, core_->out_context,
+                            core_->out_length});
         }
         ++state_.cycle;
         if (moves.any()) state_.moved = state_.cycle;
@@ -277,30 +267,25 @@ private:
 
     // Notes the fault and watches whether anything still moves.
     void failed(Moves moves) {
-        ++state_.cycle;
         state_.fault = core_->fault;
         state_.fault_row = core_->fault_row;
         state_.fault_col = core_->fault_col;
-        for (uint32_t i = 0;; ++i) {
+        core_->out_ready = 1;
+        for (uint32_t i = 0; i <= FAULT_WATCH; ++i) {
             state_.moved_after_fault += moves.control + moves.map + moves.out;
-            core_->clk = 1;
-            eval();
-            if (i == FAULT_WATCH) return;
-            core_->PIN(o_map, ready) = 1;
-            core_->clk = 0;
-            eval();
+            cycle();
             moves = handshakes();
         }
     }
 
     void quiet() {
         core_->clear = 0;
-        core_->PIN(i_control, valid) = 0;
-        core_->PIN(i_map, valid) = 0;
-        core_->PIN(o_map, ready) = 0;
+        core_->control_valid = 0;
+        core_->map_valid = 0;
+        core_->out_ready = 0;
     }
 
-    void idle_cycle() {
+    void cycle() {
         core_->clk = 0;
         eval();
         core_->clk = 1;

@@ -8,13 +8,13 @@ the cache folder.
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from golden.params import Build
 from hdl import verilog
@@ -150,7 +150,7 @@ class NativeCore:
 
     def run(
         self,
-        control: ArrayLike,
+        control: Sequence[int] | NDArray[np.integer],
         beats: NDArray[np.void] | None = None,
         *,
         gaps: float | Gaps = 0.0,

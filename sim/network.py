@@ -156,7 +156,7 @@ class NetworkRunner:
                     counters=counters,
                     model=model,
                     in_bytes=sum(len(memory.fetch(t)) for t in moves.maps),
-                    out_bytes=target.fetch(memory).bytes,
+                    out_bytes=target.fetch(memory).total_bytes,
                     control_bytes=sum(t.length for t in moves.control),
                 )
             )

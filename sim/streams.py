@@ -1,10 +1,10 @@
 """The streams at the core's pins as numpy arrays, and the record of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 #: One beat of `i_map`; the twin of `hdl.layouts.MAP_BEAT`.
 MAP_BEATS = np.dtype([("data", "<u8"), ("bytes", "u1"), ("last", "u1")])
@@ -109,18 +109,33 @@ class RunResult:
         return self.ends[-1].counters if self.ends else {}
 
 
-def control_words(words: ArrayLike) -> NDArray[np.uint64]:
-    """Return control words as the contiguous array that the harnesses take."""
-    array = np.asarray(words)
+def control_words(words: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint64]:
+    """Return control words as the contiguous array that the harnesses take.
+
+    Raises
+    ------
+    ValueError
+        If they are not one row of integers from 0 to 2**64 - 1.
+    """
+    if isinstance(words, np.ndarray) and words.dtype.kind not in "iu":
+        raise ValueError(f"control words must be integers, not {words.dtype}")
+    try:
+        array = np.array(words, np.uint64)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f"control words must be from 0 to 2**64 - 1: {error}") from None
     if array.ndim != 1:
-        raise ValueError(f"control must be one row of words, not of shape {array.shape}")
-    if array.size and array.dtype.kind not in "iu":
-        raise ValueError(f"control must be integers, not {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.uint64)
+        raise ValueError(f"control words must be one row, not of shape {array.shape}")
+    return array
 
 
 def map_beats(beats: NDArray[np.void] | None) -> NDArray[np.void]:
-    """Return map beats as the contiguous array of `MAP_BEATS` that the harnesses take."""
+    """Return map beats as the contiguous array of `MAP_BEATS` that the harnesses take.
+
+    Raises
+    ------
+    ValueError
+        If the array is not of one dimension or has other fields.
+    """
     if beats is None:
         return np.empty(0, MAP_BEATS)
     names = beats.dtype.names or ()

@@ -15,6 +15,7 @@ from sim.cache import cached, digest
 from sim.streams import SimulationError
 
 HARNESS = Path(__file__).with_name("harness.cpp")
+PINS = Path(__file__).with_name("harness.v")
 
 #: Class of the verilated model, as the harness knows it.
 PREFIX = "Vcore"
@@ -88,7 +89,7 @@ def shared_library(verilog: str, top: str, wave: str = "") -> Path:
         If a tool is missing or fails; the text is the tool's first error.
     """
     flags = [*VERILATOR_FLAGS, *QUIET_FLAGS, *TRACE_FLAGS[wave]]
-    key = _key(verilog, top, HARNESS.read_text(), *flags)
+    key = _key(verilog, top, HARNESS.read_text(), PINS.read_text(), *flags)
 
     def make(folder: Path) -> None:
         work = folder / "work"
@@ -107,7 +108,8 @@ def shared_library(verilog: str, top: str, wave: str = "") -> Path:
 
 def _verilate(work: Path, top: str, flags: Sequence[str]) -> None:
     command = [str(verilator_root() / "bin" / "verilator_bin"), *flags, "--prefix", PREFIX]
-    command += ["--top-module", top, "--Mdir", str(work), str(work / "core.v")]
+    command += [f"-DCORE={top}", "--top-module", "harness", "--Mdir", str(work)]
+    command += [str(work / "core.v"), str(PINS)]
     _run(command, "Verilator")
 
 

@@ -20,8 +20,7 @@ def beats() -> np.ndarray:
     beats = np.zeros(200, MAP_BEATS)
     beats["data"] = rng.integers(0, 1 << 64, len(beats), dtype=np.uint64)
     beats["bytes"] = 8
-    beats["last"] = rng.random(len(beats)) < 0.2
-    beats["last"][-1] = 1
+    beats["last"][[2, 3, 8, *range(30, 190, 20), -1]] = 1
     ends = beats["last"] == 1
     beats["bytes"][ends] = rng.integers(1, 9, ends.sum())
     return beats

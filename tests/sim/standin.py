@@ -153,8 +153,8 @@ class Standin(wiring.Component):
 
         for name, pins in (("control", self.i_control), ("map", self.i_map)):
             offered = Signal(name=f"{name}_offered")
-            m.d.sync += offered.eq(pins.valid & ~pins.ready & ~self.clear)
-            m.d.sync += Assert(pins.valid | ~offered)
+            m.d.sync += offered.eq(pins.valid & ~pins.ready)
+            m.d.sync += Assert(pins.valid | ~offered | self.clear)
         return m
 
 
