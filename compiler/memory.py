@@ -30,9 +30,9 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class MapPlace:
-    """Where a map lies: `blocks` has channels and column ranges, `slots[block][row][range]` the rest.
+    """Where a map lies: addresses [base, end).
 
-    The place takes the addresses [base, end).
+    `blocks` holds each block's channels and column ranges, `slots[block][row][range]` the rest.
     """
 
     shape: tuple[int, int, int]

@@ -13,7 +13,7 @@ from golden.descriptor import (
 )
 from golden.network import Conv, Network
 from golden.params import Build, ceil_div
-from golden.requant import Scale
+from golden.requant import Scale, Shift
 
 #: Cycles that a stripe costs a cluster beside its visits, for choosing a split.
 STRIPE_OVERHEAD = 16
@@ -266,7 +266,7 @@ def _plan_pass(
             first_bank=(skipped * col_words * (kernel_h + 1)) % build.clusters,
         )
 
-    scale = isinstance(layer.requant, Scale)
+    shift = layer.requant if isinstance(layer.requant, Shift) else None
     low, high = layer.clamp
     descriptor = PassDescriptor(
         first=index == 0,
@@ -275,9 +275,9 @@ def _plan_pass(
         dense=dense,
         signed_in=layer.in_format.signed,
         pool=layer.pool,
-        requant=REQUANT_SCALE if scale else REQUANT_SHIFT,
-        rounding=0 if scale else layer.requant.rounding.value,
-        shift=0 if scale else layer.requant.shift,
+        requant=REQUANT_SHIFT if shift else REQUANT_SCALE,
+        rounding=shift.rounding.value if shift else 0,
+        shift=shift.shift if shift else 0,
         kernel_h=kernel_h,
         kernel_w=kernel_w,
         pad_top=top,

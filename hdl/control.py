@@ -87,9 +87,7 @@ class ControlLoader(wiring.Component):
                 good = word[:8] == MAGIC
                 m.d.comb += [
                     self.i.ready.eq(self.fault == Fault.NONE),
-                    self.opening.eq(
-                        self.i.valid & self.i.ready & (index == 0) & good & word[8]
-                    ),
+                    self.opening.eq(self.i.valid & self.i.ready & (index == 0) & good & word[8]),
                 ]
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += index.eq(index + 1)

@@ -20,7 +20,7 @@ def read_request(build: Build) -> data.StructLayout:
     )
 
 
-def scan_tag(build: Build) -> data.StructLayout:
+def scan_tag() -> data.StructLayout:
     """Layout of what goes with a map word through the prefetch queue.
 
     base: weight address of the word's first pixel for the stripe's first output row, at kernel
@@ -44,7 +44,7 @@ def scan_tag(build: Build) -> data.StructLayout:
 
 def scan_entry(build: Build) -> data.StructLayout:
     """Layout of one entry of the prefetch queue."""
-    return data.StructLayout({"word": map_word(build), "tag": scan_tag(build)})
+    return data.StructLayout({"word": map_word(build), "tag": scan_tag()})
 
 
 class Fetcher(wiring.Component):
@@ -84,7 +84,7 @@ class Fetcher(wiring.Component):
                 "rows_done": In(13),
                 "row_floor": Out(13),
                 "request": Out(read_request(build)),
-                "tag": Out(scan_tag(build)),
+                "tag": Out(scan_tag()),
                 "tag_valid": Out(1),
                 "taken": In(1),
                 "finished": In(1),
@@ -165,7 +165,7 @@ class Fetcher(wiring.Component):
         issue, column_end = Signal(), Signal()
         m.d.sync += credit.eq(credit - issue + self.taken)
 
-        tag = Signal(scan_tag(build))
+        tag = Signal(scan_tag())
         m.d.comb += [
             tag.base.eq(word_base + row_base),
             tag.upper.eq(kernel_row < config.kernel_h),
@@ -183,7 +183,7 @@ class Fetcher(wiring.Component):
         ]
         delayed, valid = tag, issue
         for i in range(FETCH_LATENCY):
-            stage = Signal(scan_tag(build), name=f"tag_{i}")
+            stage = Signal(scan_tag(), name=f"tag_{i}")
             stage_valid = Signal(name=f"tag_valid_{i}")
             m.d.sync += [stage.eq(delayed), stage_valid.eq(valid)]
             delayed, valid = stage, stage_valid

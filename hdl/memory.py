@@ -81,9 +81,7 @@ class Ram(wiring.Component):
             return m
 
         quiet: dict[str, Any] = {"no_rw_check": True}
-        m.submodules.words = words = Memory(
-            shape=width, depth=self._depth, init=[], attrs=quiet
-        )
+        m.submodules.words = words = Memory(shape=width, depth=self._depth, init=[], attrs=quiet)
         write, read = words.write_port(), words.read_port()
         m.d.comb += [
             write.en.eq(self.w_en),

@@ -15,8 +15,8 @@ from hdl.scale import ROUNDED, WHOLE_BITS, ScalePath, delayed
 class ShiftPath(wiring.Component):
     """round(sum / 2**shift), for builds without scales.
 
-    Latency `LATENCY` cycles, throughput one sum per cycle, no flow control. Results beyond
-    +-2**20 saturate there.
+    Latency `LATENCY` cycles, throughput one sum per cycle, no flow control. A magnitude of
+    2**19 or more may come out as any other such.
 
     Members
     -------

@@ -9,7 +9,7 @@ from golden.params import Build, ceil_div
 from hdl.layouts import PASS_CONFIG
 
 #: Bits of the rounded value's magnitude; one that needs more saturates.
-WHOLE_BITS = 20
+WHOLE_BITS = 19
 
 #: Layout of a rounded value that is not added up yet: `addend` + `carry`.
 ROUNDED = data.StructLayout({"addend": signed(WHOLE_BITS + 1), "carry": unsigned(1)})
@@ -18,8 +18,8 @@ SIGNIFICAND = 24  # bits of a float32's significand, the leading one included
 HALF = SIGNIFICAND // 2  # bits of a factor of a partial product; fits any multiplier block
 
 # A product's significand moves right by NEAREST to NEAREST + FURTHEST places. Nearer, the result
-# has more than 17 bits and saturates anyway; further, it is less than one half.
-NEAREST, FURTHEST = 6, 20
+# is at least 2**17 and saturates anyway; further, it is one half at most.
+NEAREST, FURTHEST = 7, 18
 
 
 class ScalePath(wiring.Component):
@@ -29,8 +29,8 @@ class ScalePath(wiring.Component):
     what it drops as a sticky bit, and the last one rounds as the configuration says.
 
     Latency `LATENCY` cycles, throughput one sum per cycle, no flow control: enable the whole
-    component to stall it. A magnitude of 2**18 or more, infinity
-    included, may come out as any other such: clamping to 17 bits does not tell them apart.
+    component to stall it. A magnitude of 2**17 or more, infinity included, may come out as any
+    other such: clamping to 17 bits does not tell them apart.
 
     Members
     -------

@@ -119,9 +119,7 @@ class Walker(wiring.Component):
         pop = Signal()
         closes = tag.column_end & tag.retire
         m.d.comb += [
-            pop.eq(
-                Mux(left != 0, give_pixel & only_pixel & ~closes, ~closes | give_token)
-            ),
+            pop.eq(Mux(left != 0, give_pixel & only_pixel & ~closes, ~closes | give_token)),
             self.i.ready.eq(pop),
             self.finished.eq(give_token & tag.item_end),
         ]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.memory import MapPlace, Program, lay_out
+from compiler.memory import Program, lay_out
 from compiler.plan import LayerPlan, plan_network
 from golden.cycles.core import Counts, layer_counts
 from golden.mover import LayerMoves, Memory

@@ -44,7 +44,9 @@ class Counts:
     bus: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+        return Counts(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
 
 
 def word_counts(build: Build, x: np.ndarray, zero_point: int) -> np.ndarray:
@@ -101,7 +103,9 @@ class _Team:
         self.stripes = list(range(work.first_stripe, d.stripes, work.stripe_step))
         self.shapes: list[StripeShape] = [stripe_shape(d, s) for s in self.stripes]
         self.item = 0
+        self.scan: StripeScan | None = None
         self.token = 0
+        self.job = (0, 0, 0)  # the column in the shadow registers: stripe, column, rows
         self.seek_ready = 0
         self.waits_from = 0
         self.waiting = True
@@ -180,7 +184,11 @@ class _Pass:
 
     def _try_row(self, cycle: int) -> None:
         row = self.begun
-        if self.intake_at is None or self.intake_at > cycle or row >= min(self.limit, self.d.in_rows):
+        if (
+            self.intake_at is None
+            or self.intake_at > cycle
+            or row >= min(self.limit, self.d.in_rows)
+        ):
             return
         self.intake_at = cycle + int(self.rows[row])
         self.begun += 1
@@ -217,7 +225,7 @@ class _Pass:
         key = (stripe, work.first_col, work.end_col)
         if key not in self.scans:
             self.scans[key] = scan_stripe(self.build, d, work, shape, self.counts)
-        scan = team.scan = self.scans[key]
+        team.scan = scan = self.scans[key]
         team.busy += scan.visits
         team.token = 0
         # The first read waits until the cluster owns the first word's bank.
@@ -225,11 +233,11 @@ class _Pass:
         bank = shape.low * d.col_words + work.first_bank
         owned = read - (self.armed + 1) + work.team
         read += (bank - owned) % self.build.clusters
-        self._next_token(team, read + READ_TO_HEAD)
+        self._next_token(team, scan, read + READ_TO_HEAD)
 
-    def _next_token(self, team: _Team, origin: int) -> None:
-        earliest = origin + team.scan.earliest[team.token]
-        idle = origin + team.scan.idle_from[team.token]
+    def _next_token(self, team: _Team, scan: StripeScan, origin: int) -> None:
+        earliest = origin + scan.earliest[team.token]
+        idle = origin + scan.idle_from[team.token]
         team.held = (earliest, idle)
         self.at(earliest, self._try_token(team), late=True)
 
@@ -243,12 +251,12 @@ class _Pass:
                     return
                 team.drain += max(0, cycle - team.held[1])
             team.held = None
-            self._retire(team, cycle, fills=merges or not self.d.pool)
+            assert team.scan
+            self._retire(team, team.scan, cycle, fills=merges or not self.d.pool)
 
         return action
 
-    def _retire(self, team: _Team, cycle: int, *, fills: bool) -> None:
-        scan = team.scan
+    def _retire(self, team: _Team, scan: StripeScan, cycle: int, *, fills: bool) -> None:
         team.drain += scan.steps
         team.last_step = cycle + TOKEN_TO_STEP + scan.steps - 1
         if fills:
@@ -261,7 +269,7 @@ class _Pass:
             )
         team.token += 1
         if team.token < len(scan.earliest):
-            self._next_token(team, cycle)
+            self._next_token(team, scan, cycle)
             return
         team.item += 1
         self.at(cycle + FREE_ROWS, self._update_limit)
@@ -287,7 +295,7 @@ class _Pass:
         team = self.pending.pop(lead)
         self.turn = lead
         stripe, column, rows = team.job
-        length = self.output.add(cycle + 1, team.work, stripe, column, rows)
+        length = self.output.add(cycle + 1, stripe, column, rows)
         # Picked in the cycles after this one; the next turn falls into the last of them.
         self.draining_until = cycle + length
         team.gate = cycle + length + 1
@@ -348,9 +356,7 @@ class _Pass:
         def inside(a: int, b: int) -> int:
             return sum(max(0, min(b, end) - max(a, start)) for start, end in spans)
 
-        waits = [
-            sum(b - a - inside(a, b) for a, b in team.waits if b > a) for team in self.teams
-        ]
+        waits = [sum(b - a - inside(a, b) for a, b in team.waits if b > a) for team in self.teams]
         self._starved_when_done = {
             team.lead: inside(max(team.done or 0, team.last_step + 1), all_done)
             for team in self.teams

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.descriptor import ClusterWork, PassDescriptor
+from golden.descriptor import PassDescriptor
 from golden.params import Build, ceil_div
 
 SPARSITY_GROUP = 16
@@ -53,7 +53,7 @@ class OutputTiming:
             words[:, columns] = (done - before).reshape(height, -1, packets)
         return words
 
-    def add(self, first_pick: int, work: ClusterWork, stripe: int, column: int, rows: int) -> int:
+    def add(self, first_pick: int, stripe: int, column: int, rows: int) -> int:
         """Note a column whose first chunk is picked in a cycle; return the cycles that it takes."""
         if self.d.pool:
             row, column = stripe, column // 2

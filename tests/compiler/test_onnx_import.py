@@ -11,8 +11,8 @@ from PIL import Image
 
 from compiler.errors import CompileError
 from compiler.onnx_import import HINTS, NodeVerdict, Verdict, check, import_onnx
-from compiler.pictures import load_picture
 from golden.requant import Scale, Shift
+from openhop.pictures import load_picture
 from tests.compiler import oracle
 from tests.compiler.networks import Builder, QuantisedChain, inputs, qdq_conv, quantise
 from tests.test_house import ROOT

@@ -74,18 +74,24 @@ def random_sums(rng: np.random.Generator, acc_bits: int, count: int) -> np.ndarr
     return sums
 
 
-def float_corners(acc_bits: int) -> np.ndarray:
-    """Sums just at, below and above the ties of their rounding to float32."""
-    places = [places for places in (1, 2, 5, acc_bits - 25) if 0 < places <= acc_bits - 25]
-    sums = [
-        sign * ((significand << place) + (1 << place - 1) + around)
-        for significand in ((1 << 23), (1 << 23) + 1, (1 << 24) - 2, (1 << 24) - 1)
-        for place in places
-        for around in (-1, 0, 1)
-        for sign in (1, -1)
-    ]
-    most = (1 << acc_bits - 1) - 1
-    return np.clip(np.array([0, *sums], np.int64), -most - 1, most)
+def float_corners(acc_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums around the ties of their rounding to float32, and scales that make these matter.
+
+    A significand just at a tie rounds to one that the scale makes a tie again.
+    """
+    sums, scales = [0], [1.0]
+    for place in {place for place in (1, 2, 5, acc_bits - 25) if 0 < place <= acc_bits - 25}:
+        for odd in (1, 3, 5, 0x5555, 0x5557, 0x7FFD, 0x7FFF):
+            significand = odd << 24 - odd.bit_length()
+            for tie in (-1, 1):
+                for around in (-1, 0, 1):
+                    half = (significand << place) + tie * (1 << place - 1) + around
+                    sums += [half, -half]
+                    scales += [odd / (significand << place + 1)] * 2
+        full = ((1 << 24) - 1 << place) + (1 << place - 1)  # rounds to a power of two
+        sums += [full, full - 1, -full]
+        scales += [3 / (1 << place + 25)] * 3
+    return np.array(sums), np.array(scales, np.float32)
 
 
 def near_ties(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,13 +114,11 @@ def near_ties(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("acc_bits", EVERY_WIDTH)
 def test_scale_in_every_width(acc_bits):
     rng = np.random.default_rng(acc_bits)
-    corners = float_corners(acc_bits)
-    fit = np.float32(2) ** (14 - np.log2(np.abs(corners) + 1).astype(int))
     sums = random_sums(rng, acc_bits, 100)
     size = 2.0 ** rng.uniform(-4, 18, len(sums)) / np.maximum(np.abs(sums), 1)
     halves = np.float32(2) ** -rng.integers(0, acc_bits, len(sums)).astype(np.float32)
     cases = [
-        (SCALE, corners, fit.astype(np.float32)),
+        (SCALE, *float_corners(acc_bits)),
         (SCALE, sums, size.astype(np.float32)),
         (SCALE, sums, halves),
     ]
@@ -179,11 +183,14 @@ def test_zero_points_and_limits(build):
     signed = {"clamp_low": -(most + 1) // 2, "clamp_high": most // 2}
     unsigned = {"clamp_low": 0, "clamp_high": most}
     cases = []
-    for limits in (signed, unsigned, {"clamp_low": 3, "clamp_high": 9}):
+    fields = {"clamp_low": -(1 << 16), "clamp_high": (1 << 16) - 1}  # all that they can say
+    for limits in (signed, unsigned, fields, {"clamp_low": 3, "clamp_high": 9}):
         for out_zero in (limits["clamp_low"], limits["clamp_high"], 7):
             config = limits | {"out_zero": out_zero, "shift": 3, "rounding": ROUND_HALF_EVEN}
             sums = random_sums(rng, build.acc_bits, 150)
-            near = rng.uniform(-1.2 * most, 1.2 * most, 150) - out_zero
+            near = (
+                rng.uniform(1.2 * fields["clamp_low"], 1.2 * fields["clamp_high"], 150) - out_zero
+            )
             scales = np.abs(near / np.where(sums == 0, 1, sums)).astype(np.float32)
             kinds = (REQUANT_SHIFT, REQUANT_SCALE)[: len(build.requant)]
             cases += [(config | {"requant": kind}, sums, scales) for kind in kinds]

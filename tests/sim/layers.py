@@ -68,7 +68,9 @@ def cases(draw: st.DrawFn, build: Build, *, edge: int = 14, channels: int = 20) 
     weights = rng.integers(-largest, largest + 1, (cout, cin, *kernel))
     bias = rng.integers(-10000, 10001, cout)
     # About half of the outputs saturate, so that clamps and roundings both matter.
-    spread = max(1.0, (x.astype(float) - in_format.zero_point).std() * largest * (size * cin) ** 0.5)
+    spread = max(
+        1.0, (x.astype(float) - in_format.zero_point).std() * largest * (size * cin) ** 0.5
+    )
     ratio = out_format.ints.max / spread
     requant: Shift | Scale
     if "scale" in build.requant and draw(st.booleans()):

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from compiler.errors import CompileError
-from compiler.pictures import load_picture
 from golden.network import Conv, Network, TensorFormat
 from golden.requant import Shift
+from openhop.pictures import load_picture
 
 ROWS, COLS = 6, 9
 

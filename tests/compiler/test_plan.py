@@ -1,0 +1,468 @@
+"""The planner: every output once, what cannot run refused in words, work shared out well."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiler.errors import CompileError
+from compiler.plan import choose_split, cut_columns, plan_layer, plan_network, ring_rows, splits
+from golden.descriptor import PassDescriptor
+from golden.network import Conv, Network, TensorFormat
+from golden.params import ceil_div
+from golden.requant import Scale, Shift
+from tests.layers import NULLHOP, TINY, TINY8, UP5K, Case, cases
+
+S16 = TensorFormat(16, signed=True, scale=1.0)
+
+
+def a_layer(
+    shape: tuple[int, ...], form: TensorFormat = S16, weight: int = 1, **more: object
+) -> Conv:
+    """A layer of equal weights of that shape."""
+    options = {"requant": Shift(0), "bias": np.zeros(shape[0], np.int64), "out_format": form}
+    return Conv(
+        name="conv/1", weights=np.full(shape, weight), in_format=form, **options | more
+    )
+
+
+# What comes out.
+
+
+@given(cases(rows=12, cols=12))
+def test_every_output_is_in_one_segment(case):
+    plan = case.plan
+    rows, cols, channels = plan.out_shape
+    seen = Counter()
+    first = 0
+    for p in plan.passes:
+        assert p.channels[0] == first < p.channels[1]
+        first = p.channels[1]
+        assert first - p.channels[0] == p.descriptor.out_channels <= case.build.lanes
+        ends = [0, *(b for _, b in p.column_ranges)]
+        assert list(p.column_ranges) == list(pairwise(ends))
+        for segment in p.segments:
+            assert segment.columns in p.column_ranges
+            seen.update(product([segment.row], range(*segment.columns), range(*p.channels)))
+    assert first == channels
+    assert seen == Counter(product(range(rows), range(cols), range(channels)))
+
+
+@given(cases(rows=12, cols=12))
+def test_a_context_is_a_row_of_a_teams_stripes(case):
+    """Context 2 x team + row: what the core says, in the order in which the team computes."""
+    for p in case.plan.passes:
+        d = p.descriptor
+        made = defaultdict(list)
+        for work in d.clusters:
+            if not work.active or work.group:
+                continue
+            for stripe in range(work.first_stripe, d.stripes, work.stripe_step):
+                columns = (work.first_col, work.end_col)
+                if d.pool:
+                    made[2 * work.team].append((stripe, (columns[0] // 2, columns[1] // 2)))
+                    continue
+                for lower in range(min(2, d.out_rows - 2 * stripe)):
+                    made[2 * work.team + lower].append((2 * stripe + lower, columns))
+        found = defaultdict(list)
+        for segment in p.segments:
+            found[segment.context].append((segment.row, segment.columns))
+        assert found == made
+        assert max(found) < 16
+
+
+# Who computes it.
+
+
+@given(cases(rows=12, cols=12))
+def test_every_sum_is_computed_by_one_lane(case):
+    """Each stripe and column once in every group, teams alike in all but their group."""
+    for p in case.plan.passes:
+        d = p.descriptor
+        assert len(d.clusters) == case.build.clusters
+        assert d.groups == ceil_div(d.out_channels, case.build.lanes_per_cluster)
+        done = Counter()
+        teams = defaultdict(list)
+        lanes = defaultdict(set)
+        for work in d.clusters:
+            if work.active:
+                columns = range(work.first_col, work.end_col)
+                stripes = range(work.first_stripe, d.stripes, work.stripe_step)
+                assert stripes
+                assert columns
+                done.update(product([work.group], stripes, columns))
+                teams[work.team].append(work)
+                lanes[work.group].add(work.lanes)
+        assert done == Counter(product(range(d.groups), range(d.stripes), range(d.out_cols)))
+        for members in teams.values():
+            assert [work.group for work in members] == list(range(d.groups))
+            assert len({replace(work, group=0, lanes=0) for work in members}) == 1
+        assert all(len(numbers) == 1 for numbers in lanes.values())
+        assert sum(map(sum, lanes.values())) == d.out_channels
+        # The drain takes a team's clusters from its lead on.
+        for team, members in teams.items():
+            assert d.clusters.index(members[0]) == team * d.groups
+
+
+@given(cases())
+def test_descriptors_say_what_the_layer_is(case):
+    plan, layer, build = case.plan, case.layer, case.build
+    height, width, depth = case.shape
+    rows, cols, _ = layer.conv_shape(case.shape)
+    last = len(plan.passes) - 1
+    for n, d in enumerate(plan.descriptors):
+        assert (d.first, d.last) == (n == 0, n == last)
+        assert (d.in_rows, d.in_cols, d.in_channels) == case.shape
+        # Of a pooled layer, only the rows and columns that the pool takes.
+        assert (d.out_rows, d.out_cols) == (
+            (rows // 2 * 2, cols // 2 * 2) if case.pool else (rows, cols)
+        )
+        assert (d.kernel_h, d.kernel_w, d.pad_top, d.pad_left) == (*case.kernel, *case.pads[:2])
+        assert d.kernel_size == d.kernel_h * d.kernel_w
+        assert d.weight_count == d.kernel_size * depth <= build.weight_words
+        assert d.word_step == d.kernel_size * build.word_pixels
+        assert d.block_channels == build.lanes
+        assert d.col_words == ceil_div(depth, build.word_pixels)
+        assert d.col_pitch == ceil_div(d.col_words, build.clusters)
+        assert d.row_pitch == d.col_pitch * width
+        assert (d.clamp_low, d.clamp_high) == layer.clamp
+        # The ring fits, would not fit once more, and holds what a stripe needs.
+        assert d.ring_rows * d.row_pitch <= build.map_words
+        assert d.ring_rows == height or (d.ring_rows + 1) * d.row_pitch > build.map_words
+        assert d.ring_rows >= min(height, d.kernel_h + 1)
+        assert d.load_map == (n == 0 or d.ring_rows < height)
+        for work in d.clusters:
+            if work.active:
+                x = max(0, work.first_col - d.pad_left)
+                assert work.first_address == x * d.col_pitch
+                assert work.first_bank == x * (d.kernel_h + 1) * d.col_words % build.clusters
+        assert len(d.words()) == 5 + build.clusters
+
+
+@given(cases(rows=12))
+def test_teams_never_wait_for_each_other_for_ever(case):
+    """The ring has room for all stripes that are under way at once."""
+    for d in case.plan.descriptors:
+        down = max(work.stripe_step for work in d.clusters if work.active)
+        assert down == 1 or d.ring_rows >= min(d.in_rows, 2 * (down - 1) + d.kernel_h + 1)
+
+
+@pytest.mark.parametrize("requant", [Shift(3), Scale(np.full(4, 0.25, np.float32))])
+@pytest.mark.parametrize("relu", [False, True])
+def test_requantisation_in_the_descriptor(requant, relu):
+    out = TensorFormat(8, signed=False, scale=1.0, zero_point=7)
+    layer = a_layer(
+        (4, 2, 1, 1), TensorFormat(8, True, 1.0, -3), requant=requant, out_format=out, relu=relu
+    )
+    (d,) = plan_layer(layer, (2, 2, 2), TINY).descriptors
+    assert (d.signed_in, d.in_zero, d.out_zero) == (True, -3, 7)
+    assert (d.clamp_low, d.clamp_high) == (7 if relu else 0, 255)
+    is_shift = isinstance(requant, Shift)
+    assert (d.requant, d.rounding, d.shift) == ((0, 0, 3) if is_shift else (1, 0, 0))
+
+
+def test_only_the_first_map_may_come_dense():
+    layers = tuple(a_layer((2, 2, 1, 1)) for _ in range(2))
+    network = Network("two", (3, 3, 2), S16, layers)
+    plans = plan_network(network, TINY, dense_input=True)
+    assert [plan.dense for plan in plans] == [True, False]
+    assert [plan.descriptors[0].dense for plan in plans] == [True, False]
+    assert [plan.dense for plan in plan_network(network, TINY)] == [False, False]
+    assert [plan.in_shape for plan in plans] == network.shapes[:2]
+    assert [plan.out_shape for plan in plans] == network.shapes[1:]
+
+
+# Splits.
+
+
+@pytest.mark.parametrize(
+    ("teams", "ways"),
+    [
+        (1, [(1, 1)]),
+        (2, [(2, 1), (1, 2)]),
+        (3, [(3, 1), (1, 2), (1, 3)]),
+        (8, [(8, 1), (4, 2), (2, 3), (2, 4), (1, 5), (1, 6), (1, 7), (1, 8)]),
+    ],
+)
+def test_ways_to_split(teams, ways):
+    assert list(splits(teams)) == ways
+
+
+@pytest.mark.parametrize(
+    ("cols", "parts", "even", "cut"),
+    [
+        (7, 1, False, [7]),
+        (7, 2, False, [4, 3]),
+        (7, 3, False, [3, 3, 1]),
+        (7, 8, False, [1] * 7),
+        (9, 4, False, [3, 3, 3]),
+        (8, 3, True, [4, 4]),
+        (10, 2, True, [6, 4]),
+        (10, 8, True, [2] * 5),
+        (2, 4, True, [2]),
+    ],
+)
+def test_cuts(cols, parts, even, cut):
+    ranges = cut_columns(cols, parts, even=even)
+    assert [b - a for a, b in ranges] == cut
+    assert [a for a, _ in ranges] == np.cumsum([0, *cut[:-1]]).tolist()
+
+
+@given(st.integers(1, 100), st.integers(1, 8), st.booleans())
+def test_cuts_share_out_all_columns(half, parts, even):
+    cols = 2 * half if even else half
+    ranges = cut_columns(cols, parts, even=even)
+    assert [column for cut in ranges for column in range(*cut)] == list(range(cols))
+    assert len(ranges) <= parts
+    widest = max(b - a for a, b in ranges)
+    assert widest == ceil_div(half, parts) * (2 if even else 1)
+    assert not even or all(a % 2 == 0 for a, _ in ranges)
+
+
+def working(d: PassDescriptor) -> tuple[int, int, int]:
+    """Clusters with work, stripes of one, and columns of the widest."""
+    works = [work for work in d.clusters if work.active]
+    return (
+        len(works),
+        ceil_div(d.stripes, works[0].stripe_step),
+        max(work.end_col - work.first_col for work in works),
+    )
+
+
+@pytest.mark.parametrize(
+    ("channels", "clusters", "stripes", "cols"),
+    [
+        # One group on eight clusters: eight teams, two of them stacked.
+        (16, 8, 8, 8),
+        # Two, three and four groups: four teams, two, two.
+        (32, 8, 16, 8),
+        (40, 6, 16, 16),
+        (64, 8, 16, 16),
+        # Five and more: one team.
+        (80, 5, 16, 32),
+        (128, 8, 16, 32),
+    ],
+)
+def test_few_groups_share_out_stripes_and_columns(channels, clusters, stripes, cols):
+    layer = a_layer((channels, 16, 3, 3), pads=(1, 1, 1, 1))
+    (d,) = plan_layer(layer, (32, 32, 16), NULLHOP).descriptors
+    count, down, wide = working(d)
+    assert count == clusters
+    assert down * wide == stripes * cols
+
+
+def test_a_small_map_on_chip_is_split_over_stripes_however_many():
+    """One column of 8 rows: nothing to cut but stripes, all rows on chip from the start."""
+    layer = a_layer((16, 16, 3, 1), pads=(1, 0, 1, 0))
+    (d,) = plan_layer(layer, (8, 1, 16), NULLHOP).descriptors
+    assert d.ring_rows == d.in_rows == 8
+    assert working(d) == (4, 1, 1)
+
+
+def test_a_tight_ring_is_split_over_columns_alone():
+    layer = a_layer((4, 4, 3, 3), pads=(1, 1, 1, 1))
+    build = TINY.replace(map_words=4 * 16)
+    (d,) = plan_layer(layer, (16, 16, 4), build).descriptors
+    assert d.ring_rows == 4
+    assert working(d) == (2, 8, 8)
+    assert {work.stripe_step for work in d.clusters} == {1}
+
+
+def test_the_split_follows_the_cost():
+    layer = a_layer((4, 4, 3, 3))
+    # 6 rows, 2 teams: 3 stripes come out even over columns only.
+    assert choose_split(layer, 6, 8, 2, ring=99) == (1, ((0, 4), (4, 8)))
+    # 4 rows, 7 columns: two stripes each for itself.
+    assert choose_split(layer, 4, 7, 2, ring=99) == (2, ((0, 7),))
+    # More teams than stripes and columns.
+    assert choose_split(layer, 2, 1, 8, ring=99) == (1, ((0, 1),))
+
+
+def test_pooled_cuts_are_even():
+    layer = a_layer((4, 4, 3, 3), pads=(1, 1, 1, 1), pool=True)
+    plan = plan_layer(layer, (3, 11, 4), TINY)
+    (p,) = plan.passes
+    works = p.descriptor.clusters
+    assert [(work.first_col, work.end_col) for work in works] == [(0, 6), (6, 10)]
+    assert p.column_ranges == ((0, 3), (3, 5))
+    assert plan.out_shape == (1, 5, 4)
+    assert (p.descriptor.out_rows, p.descriptor.out_cols) == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "build", "rows"),
+    [
+        ((9, 16, 4), TINY, 9),
+        ((99, 16, 4), TINY, 32),
+        ((99, 16, 9), TINY, 16),  # 3 words of 4 on 2 banks
+        ((99, 512, 8), TINY, 1),
+        ((99, 513, 8), TINY, 0),
+        ((224, 224, 64), NULLHOP, 15),
+    ],
+)
+def test_ring_rows(shape, build, rows):
+    assert ring_rows(shape, build) == rows
+
+
+def test_many_channels_take_several_passes():
+    plan = plan_layer(a_layer((20, 3, 1, 1)), (4, 4, 3), TINY)
+    assert [p.channels for p in plan.passes] == [(0, 8), (8, 16), (16, 20)]
+    assert [d.groups for d in plan.descriptors] == [2, 2, 1]
+    assert [d.load_map for d in plan.descriptors] == [True, False, False]
+    assert [len(p.column_ranges) * p.descriptor.clusters[0].stripe_step for p in plan.passes] == [
+        *(1, 1, 2)
+    ]
+    assert [work.lanes for work in plan.descriptors[2].clusters] == [4, 4]
+
+
+def test_a_map_that_does_not_stay_on_chip_is_sent_for_each_pass():
+    build = TINY.replace(map_words=5 * 4)
+    plan = plan_layer(a_layer((20, 3, 3, 3)), (6, 4, 3), build)
+    assert [d.load_map for d in plan.descriptors] == [True, True, True]
+
+
+# Refusals.
+
+ONE = (2, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "build", "message"),
+    [
+        (
+            a_layer((2, 1, 5, 2)),
+            (8, 8, 1),
+            UP5K,
+            "kernel 5x2 is above the 3x3 of build 'up5k'",
+        ),
+        (
+            a_layer(ONE, stride=(2, 1)),
+            (8, 8, 2),
+            TINY,
+            "stride (2, 1) is not supported: use stride 1",
+        ),
+        (a_layer(ONE), (8, 2048, 2), TINY, "maps must be at most 2047 rows and columns"),
+        (a_layer(ONE), (2048, 8, 2), TINY, "maps must be at most 2047 rows and columns"),
+        (
+            a_layer((2, 2, 3, 1), pads=(2, 0, 2, 0)),
+            (2046, 8, 2),
+            TINY,
+            "maps must be at most 2047 rows and columns",
+        ),
+        (
+            a_layer((2, 2, 3, 3), pads=(1, 1, 3, 1)),
+            (8, 8, 2),
+            TINY,
+            "pads (1, 1, 3, 1) must be smaller than the kernel 3x3",
+        ),
+        (
+            a_layer((2, 2, 3, 1), pads=(1, 1, 1, 0)),
+            (8, 8, 2),
+            TINY,
+            "pads (1, 1, 1, 0) must be smaller than the kernel 3x1",
+        ),
+        (
+            a_layer((2, 2049, 1, 1)),
+            (1, 1, 2049),
+            NULLHOP,
+            "2049 input channels are above the 2048 of the core",
+        ),
+        (
+            a_layer((2, 128, 3, 3)),
+            (8, 8, 128),
+            TINY,
+            "needs 1152 weights per output channel, build 'tiny' has 1024: use a build with more "
+            "weight_words",
+        ),
+        (
+            a_layer((2, 16, 3, 3)),
+            (8, 128, 16),
+            TINY,
+            "needs 4 input rows on chip, build 'tiny' holds 2 of 128 columns and 16 channels: use "
+            "a build with more map_words",
+        ),
+        (
+            a_layer(ONE, TensorFormat(8, True, 1.0), weight=200),
+            (8, 8, 2),
+            TINY8,
+            "needs 16-bit weights, build 'tiny8' has 8",
+        ),
+        (
+            a_layer(ONE),
+            (8, 8, 2),
+            TINY8,
+            "a map of 16 bits signed does not fit build 'tiny8' with 8-bit activations",
+        ),
+        (
+            a_layer(ONE, out_format=TensorFormat(16, False, 1.0)),
+            (8, 8, 2),
+            TINY,
+            "a map of 16 bits unsigned does not fit build 'tiny' with 16-bit activations",
+        ),
+        (
+            a_layer(ONE, TensorFormat(8, True, 1.0), requant=Scale(np.full(2, 0.5, np.float32))),
+            (8, 8, 2),
+            UP5K,
+            "needs the 'scale' requantiser, build 'up5k' has shift",
+        ),
+        (
+            a_layer(ONE, TensorFormat(16, True, 1.0, 1)),
+            (8, 8, 2),
+            TINY,
+            "pixels less the zero point 1 need more than 16 bits",
+        ),
+        (
+            a_layer(ONE, TensorFormat(8, False, 1.0), bias=np.array([0, -(1 << 23)])),
+            (8, 8, 2),
+            UP5K,
+            "accumulators need 25 bits, build 'up5k' has 24",
+        ),
+    ],
+)
+def test_refusals_are_one_clear_line(layer, shape, build, message):
+    with pytest.raises(CompileError) as caught:
+        plan_layer(layer, shape, build)
+    assert str(caught.value) == f"layer 'conv/1': {message}"
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "build"),
+    [
+        (a_layer((2, 1, 3, 3)), (8, 8, 1), UP5K),
+        (a_layer((2, 2, 1, 1)), (2, 512, 2), TINY.replace(map_words=1024)),
+        (a_layer((2, 2, 3, 3), pads=(2, 2, 2, 2)), (8, 8, 2), TINY),
+        (a_layer((2, 113, 3, 3)), (3, 3, 113), TINY),
+        (a_layer((2, 8, 3, 3)), (8, 128, 8), TINY),
+        (a_layer(ONE, TensorFormat(8, True, 1.0), weight=127), (8, 8, 2), TINY8),
+        (a_layer(ONE, TensorFormat(8, False, 1.0, 255)), (8, 8, 2), TINY8),
+        (
+            a_layer(ONE, TensorFormat(8, False, 1.0), bias=np.array([0, (1 << 23) - 511])),
+            (8, 8, 2),
+            UP5K,
+        ),
+    ],
+)
+def test_limits_are_not_refused(layer, shape, build):
+    if build is UP5K and layer.in_format == S16:
+        form = TensorFormat(8, False, 1.0)
+        layer = replace(layer, in_format=form, out_format=form)
+    assert plan_layer(layer, shape, build).layer is layer
+
+
+@pytest.mark.parametrize("word_pixels", [4, 8, 16])
+@pytest.mark.parametrize("clusters", [1, 8])
+def test_what_is_not_refused_fits_the_descriptor(word_pixels, clusters):
+    """The most input channels that the planner takes."""
+    build = NULLHOP.replace(word_pixels=word_pixels, clusters=clusters)
+    (d,) = plan_layer(a_layer((2, 2048, 1, 1)), (2, 2, 2048), build).descriptors
+    assert len(d.words()) == 5 + clusters
+
+
+def test_a_case_of_every_build_can_be_planned():
+    for build in (TINY, TINY8, UP5K, NULLHOP):
+        plan = Case(build=build, pool=True, pads=(1, 1, 1, 1)).plan
+        assert plan.out_shape == (3, 2, 6)

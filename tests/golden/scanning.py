@@ -1,0 +1,190 @@
+"""One stripe of one cluster, word by word and step by step.
+
+Written for reading: what a window touches is asked of every output, and the walker is one cycle
+after the other. The cycle model and the hardware are compared with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from golden.descriptor import ClusterWork, PassDescriptor
+from golden.params import Build
+
+
+class Visit(NamedTuple):
+    """The pixel (row, column, channel) adds to the output (row, column), through a kernel tap."""
+
+    pixel: tuple[int, int, int]
+    output: tuple[int, int]
+    tap: tuple[int, int]
+
+
+class Retire(NamedTuple):
+    """The output (row, column) is finished."""
+
+    output: tuple[int, int]
+
+
+Step = Visit | Retire
+
+
+class Place(NamedTuple):
+    """A map word of the input: row, column, and which word of the column."""
+
+    row: int
+    column: int
+    word: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """An entry of the prefetch queue; `place` is None for an empty word."""
+
+    place: Place | None
+    x: int
+    column_end: bool
+    retire: bool
+    item_end: bool
+
+
+def rows_out(d: PassDescriptor, stripe: int) -> list[int]:
+    """Output rows of a stripe."""
+    return [row for row in (2 * stripe, 2 * stripe + 1) if row < d.out_rows]
+
+
+def rows_in(d: PassDescriptor, stripe: int) -> list[int]:
+    """Input rows that these touch."""
+    touched = {row - d.pad_top + ky for row in rows_out(d, stripe) for ky in range(d.kernel_h)}
+    return sorted(touched & set(range(d.in_rows)))
+
+
+def bank_of(build: Build, d: PassDescriptor, place: Place) -> int:
+    """Bank in which the intake puts a word."""
+    shift = place.row + (d.kernel_h + 1) * place.column
+    return (place.word + d.col_words * shift) % build.clusters
+
+
+def scan_words(build: Build, d: PassDescriptor, work: ClusterWork, stripe: int) -> list[Word]:
+    """Entries of the prefetch queue: columns outside the map are one empty word each.
+
+    Behind a column's words come as many empty ones as it takes to be at the next column's bank.
+    """
+    rows = rows_in(d, stripe)
+    first = work.first_col - d.pad_left
+    columns = range(first, work.end_col - d.pad_left + d.kernel_w - 1)
+    words = []
+    for x in columns:
+        places: list[Place | None] = [None]
+        if 0 <= x < d.in_cols:
+            places = [Place(y, x, w) for y in rows for w in range(d.col_words)]
+            bank = bank_of(build, d, places[-1]) + 1
+            while bank % build.clusters != bank_of(build, d, Place(rows[0], x + 1, 0)):
+                places.append(None)
+                bank += 1
+        for n, place in enumerate(places, 1):
+            end = n == len(places)
+            words.append(
+                Word(
+                    place=place,
+                    x=x,
+                    column_end=end,
+                    retire=x >= first + d.kernel_w - 1,
+                    item_end=end and x == columns[-1],
+                )
+            )
+    return words
+
+
+@dataclass
+class Entry:
+    """What a word makes the walker do: the visits of each of its pixels, and a token."""
+
+    word: Word
+    pixels: list[list[Step]] = field(default_factory=list)
+    token: list[Step] = field(default_factory=list)
+
+
+def entries(
+    build: Build,
+    d: PassDescriptor,
+    work: ClusterWork,
+    stripe: int,
+    channels: Callable[[Place], list[int]],
+) -> list[Entry]:
+    """A stripe's entries; `channels` names the channels of a word's non-zero pixels."""
+    rows = rows_out(d, stripe)
+    result = []
+    for word in scan_words(build, d, work, stripe):
+        entry = Entry(word)
+        result.append(entry)
+        if word.place is not None:
+            taps = _taps(d, work, rows, word.place)
+            for channel in channels(word.place):
+                pixel = (word.place.row, word.place.column, channel)
+                entry.pixels.append([Visit(pixel, output, tap) for output, tap in taps])
+        if word.column_end and word.retire:
+            column = word.x + d.pad_left - d.kernel_w + 1
+            entry.token = [Retire((row, column)) for row in rows]
+    return result
+
+
+def _taps(
+    d: PassDescriptor, work: ClusterWork, rows: list[int], place: Place
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Outputs that a place touches, and through which taps: by rows, then by taps."""
+    found = []
+    for row in rows:
+        ky = place.row - (row - d.pad_top)
+        for kx in range(d.kernel_w):
+            column = place.column + d.pad_left - kx
+            if 0 <= ky < d.kernel_h and work.first_col <= column < work.end_col:
+                found.append(((row, column), (ky, kx)))
+    return found
+
+
+class Cycle(NamedTuple):
+    """One cycle of the walker.
+
+    `step` is made; `pop`: the head is taken; `token`: a token is; `due`: one is there.
+    """
+
+    step: Step | None
+    pop: bool
+    token: bool
+    due: bool
+
+
+class SlowWalker:
+    """The walker by its docstring: one pixel or token is carried out, one step per cycle.
+
+    In the cycle of its last step, or when there is none, the next one is taken from the head of
+    the queue. A word without pixels goes in one cycle, whatever is being carried out.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.taken = 0
+
+    def cycle(self, head: Entry | None, *, gate: bool) -> Cycle:
+        """Go on by one cycle; a token is held up where `gate` is not open."""
+        step = self.steps.pop(0) if self.steps else None
+        free = not self.steps
+        if head is None:
+            return Cycle(step, False, False, False)
+        if self.taken < len(head.pixels):
+            pop = False
+            if free:
+                self.steps = list(head.pixels[self.taken])
+                self.taken += 1
+                pop = self.taken == len(head.pixels) and not head.token
+            token = due = False
+        else:
+            due = bool(head.token)
+            token = due and gate and free
+            if token:
+                self.steps = list(head.token)
+            pop = token or not due
+        if pop:
+            self.taken = 0
+        return Cycle(step, pop, token, due)

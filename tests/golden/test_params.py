@@ -1,0 +1,149 @@
+"""Build parameters: what is refused and how, and what follows from them."""
+
+from dataclasses import FrozenInstanceError
+from fractions import Fraction
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.descriptor import CLUSTER_WORD, PASS_WORDS
+from golden.params import PRESETS, BuildError, ceil_div, preset
+
+TINY, TINY8, UP5K, NULLHOP = (preset(name) for name in ("tiny", "tiny8", "up5k", "nullhop"))
+FIELDS = dict(field for word in (*PASS_WORDS, CLUSTER_WORD) for field in word)
+
+
+@given(st.integers(-1000, 1000), st.integers(1, 50))
+def test_ceil_div(a, b):
+    assert ceil_div(a, b) == ceil(Fraction(a, b))
+
+
+def test_presets_are_found_by_their_names():
+    assert {"tiny", "tiny8", "up5k", "nullhop"} <= set(PRESETS)
+    for name, build in PRESETS.items():
+        assert build.name == name
+        assert preset(name) is build
+
+
+def test_an_unknown_preset_names_the_known_ones():
+    known = ", ".join(PRESETS)
+    with pytest.raises(BuildError, match=rf"^preset 'big' is unknown: choose one of {known}$"):
+        preset("big")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clusters": 0}, r"clusters must be 1, 2, 4 or 8, not 0"),
+        ({"clusters": 3}, r"clusters must be 1, 2, 4 or 8, not 3"),
+        ({"clusters": 16}, r"clusters must be 1, 2, 4 or 8, not 16"),
+        ({"lanes_per_cluster": 1}, r"lanes_per_cluster must be 2, 4, 8 or 16, not 1"),
+        ({"lanes_per_cluster": 12}, r"lanes_per_cluster must be 2, 4, 8 or 16, not 12"),
+        ({"act_bits": 12}, r"act_bits must be 8 or 16, not 12"),
+        ({"weight_bits": 4}, r"weight_bits must be 8 or 16, not 4"),
+        ({"acc_bits": 23}, r"acc_bits must be 24 to 48, not 23"),
+        ({"acc_bits": 49}, r"acc_bits must be 24 to 48, not 49"),
+        ({"word_pixels": 5}, r"word_pixels must be 4, 8 or 16, not 5"),
+        ({"k_max": 0}, r"k_max must be 1 to 7, not 0"),
+        ({"k_max": 8}, r"k_max must be 1 to 7, not 8"),
+        ({"drain": 3}, r"drain must be 1, 2, 4 or 8 and divide lanes_per_cluster, not 3"),
+        ({"drain": 8}, r"drain must be 1, 2, 4 or 8 and divide lanes_per_cluster, not 8"),
+        ({"requant": ()}, r"requant must name 'shift', 'scale' or both, not \(\)"),
+        ({"requant": ("float",)}, r"requant must name 'shift', 'scale' or both, not \('float',\)"),
+        ({"bus_bits": 128}, r"bus_bits must be 64, not 128"),
+        ({"drain": 4}, r"drain 4 makes 10 bytes in 1 cycles, more than the 8-byte bus carries"),
+        (
+            {"lanes_per_cluster": 16, "drain": 8},
+            r"drain 8 makes 34 bytes in 2 cycles, more than the 8-byte bus carries",
+        ),
+    ],
+)
+def test_refusals_name_the_build_and_the_value(changes, message):
+    with pytest.raises(BuildError, match=rf"^build 'tiny': {message}$"):
+        TINY.replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        *(("weight_words", value) for value in (-1, 0, 1, 1 << FIELDS["weight_count"])),
+        *(("map_words", value) for value in (-1, 0, 1, 1 << FIELDS["first_address"])),
+    ],
+)
+def test_memories_have_at_least_two_words_and_no_more_than_the_descriptor_can_name(
+    parameter, value
+):
+    with pytest.raises(BuildError, match=rf"{parameter} must be .*, not {value}"):
+        TINY.replace(**{parameter: value})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clusters": 1, "lanes_per_cluster": 2, "drain": 1},
+        {"clusters": 8, "lanes_per_cluster": 16, "weight_words": (1 << FIELDS["weight_count"]) - 1},
+        {"act_bits": 8, "weight_bits": 16, "drain": 4, "lanes_per_cluster": 8},
+        {"acc_bits": 24, "k_max": 1, "requant": ("scale",)},
+        {"acc_bits": 48, "k_max": 7, "map_words": (1 << FIELDS["first_address"]) - 1},
+    ],
+)
+def test_limits_are_permitted(changes):
+    build = TINY.replace(**changes)
+    assert {name: getattr(build, name) for name in changes} == changes
+
+
+def test_a_build_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        TINY.clusters = 4
+    copy = TINY.replace(map_words=600)
+    assert (copy.map_words, TINY.map_words) == (600, 512)
+    assert copy.replace(map_words=512) == TINY
+
+
+@pytest.mark.parametrize(
+    ("name", "tiny", "tiny8", "up5k", "nullhop"),
+    [
+        ("lanes", 8, 8, 8, 128),
+        ("act_bytes", 2, 1, 1, 2),
+        ("pixel_bits", 16, 9, 9, 16),
+        ("bus_bytes", 8, 8, 8, 8),
+        ("weights_per_beat", 4, 4, 4, 4),
+        ("window", 8, 8, 4, 8),
+        ("fifo_depth", 8, 8, 8, 16),
+        ("intake_bytes", 16, 16, 16, 24),
+        ("requant_latency", 11, 11, 3, 11),
+        ("packet_channels", 8, 8, 8, 16),
+        ("map_word_bits", 68, 72, 36, 136),
+        # In bits: weights, map banks, accumulators and shadows, prefetch, biases and scales.
+        (
+            "on_chip_bytes",
+            (131072 + 69632 + 5760 + 1088 + 576) // 8,
+            (65536 + 73728 + 4608 + 1152 + 512) // 8,
+            (32768 + 18432 + 1920 + 576 + 448) // 8,
+            (8388608 + 3760128 + 92160 + 17408 + 9216) // 8,
+        ),
+    ],
+)
+def test_what_follows_from_the_presets(name, tiny, tiny8, up5k, nullhop):
+    assert [getattr(build, name) for build in (TINY, TINY8, UP5K, NULLHOP)] == [
+        *(tiny, tiny8, up5k, nullhop)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("k_max", "window"), [(1, 2), (2, 2), (3, 4), (4, 4), (5, 8), (6, 8), (7, 8)]
+)
+def test_the_window_is_a_power_of_two_above_the_kernel(k_max, window):
+    assert TINY.replace(k_max=k_max).window == window
+
+
+@pytest.mark.parametrize(("lanes", "weight_bits", "weights"), [(2, 8, 2), (16, 8, 8), (16, 16, 4)])
+def test_weights_per_beat(lanes, weight_bits, weights):
+    build = TINY.replace(lanes_per_cluster=lanes, weight_bits=weight_bits, drain=1)
+    assert build.weights_per_beat == weights
+
+
+def test_nullhop_fits_its_chip():
+    assert NULLHOP.on_chip_bytes <= 3 << 19

@@ -1,0 +1,35 @@
+"""Small networks, as ONNX files and as the golden model has them."""
+
+import numpy as np
+
+from golden.network import Conv, Network, TensorFormat
+from golden.requant import Scale, Shift
+
+RAW = TensorFormat(8, signed=False, scale=1.0)
+SIGNED = TensorFormat(8, signed=True, scale=1.0, zero_point=-3)
+
+
+def two_layers() -> Network:
+    """Two layers with every kind of thing: padding, pool, both requantisers, a zero point."""
+    rng = np.random.default_rng(5)
+    first = Conv(
+        name="first",
+        weights=rng.integers(-8, 8, (11, 3, 3, 3)),
+        bias=rng.integers(-99, 99, 11),
+        in_format=RAW,
+        out_format=RAW,
+        requant=Shift(5),
+        pads=(1, 1, 1, 1),
+        relu=True,
+        pool=True,
+    )
+    second = Conv(
+        name="second/conv",
+        weights=rng.integers(-8, 8, (18, 11, 2, 3)),
+        bias=rng.integers(-99, 99, 18),
+        in_format=RAW,
+        out_format=SIGNED,
+        requant=Scale(np.full(18, 0.013, np.float32)),
+        pads=(0, 1, 1, 0),
+    )
+    return Network("pair", (9, 10, 3), RAW, (first, second))
