@@ -9,14 +9,14 @@ from golden.params import Build, ceil_div
 from golden.requant import Scale
 
 
-def control_stream(plan: LayerPlan) -> np.ndarray:
-    """Words of the layer's control stream, pass after pass: uint64.
+def control_streams(plan: LayerPlan) -> list[np.ndarray]:
+    """Words of the layer's control stream, uint64, cut into its passes.
 
     A pass is its descriptor, then for each group of lanes the bias and the scale of each lane,
     then the group's weights, address by address, a bus word for every `weights_per_beat` lanes.
     Lanes without an output channel get zeros.
     """
-    return np.concatenate([words for p in plan.passes for words in _pass_words(plan, p)])
+    return [np.concatenate(list(_pass_words(plan, p))) for p in plan.passes]
 
 
 def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from compiler.lower import control_stream
+from compiler.lower import control_streams
 from compiler.plan import LayerPlan, Range
 from golden.mover import ALIGN, LayerMoves, Memory, Stream, Transfer
 from golden.params import ceil_div
@@ -114,8 +114,8 @@ class Program:
 
 def lay_out(plans: Sequence[LayerPlan]) -> Program:
     """Place a chain of planned layers in memory and write the mover's lists."""
-    streams = [control_stream(plan) for plan in plans]
-    control = np.concatenate(streams)
+    streams = [control_streams(plan) for plan in plans]
+    control = np.concatenate([words for passes in streams for words in passes])
     first = plans[0]
     lanes, channels = first.build.lanes, first.in_shape[2]
     whole = ((0, first.in_shape[1]),)
@@ -124,14 +124,16 @@ def lay_out(plans: Sequence[LayerPlan]) -> Program:
     for plan in plans:
         blocks = tuple((p.channels[1] - p.channels[0], p.column_ranges) for p in plan.passes)
         places.append(_place(plan, places[-1].end, plan.out_shape, blocks, is_input=False))
-    starts = np.cumsum([0] + [8 * len(words) for words in streams]).tolist()
-    moves = tuple(
-        _moves(plan, start, end - start, source, target)
-        for plan, (start, end), (source, target) in zip(
-            plans, pairwise(starts), pairwise(places), strict=True
-        )
-    )
-    return Program(plans=tuple(plans), control=control, places=tuple(places), moves=moves)
+    moves, address = [], 0
+    for plan, passes, (source, target) in zip(plans, streams, pairwise(places), strict=True):
+        transfers = []
+        for words in passes:
+            transfers.append(
+                Transfer(stream=Stream.CONTROL, address=address, length=8 * len(words))
+            )
+            address += 8 * len(words)
+        moves.append(_moves(plan, tuple(transfers), source, target))
+    return Program(plans=tuple(plans), control=control, places=tuple(places), moves=tuple(moves))
 
 
 def _place(
@@ -176,7 +178,7 @@ def _place(
 
 
 def _moves(
-    plan: LayerPlan, control: int, length: int, source: MapPlace, target: MapPlace
+    plan: LayerPlan, control: tuple[Transfer, ...], source: MapPlace, target: MapPlace
 ) -> LayerMoves:
     one_load = [
         Transfer(stream=Stream.MAP, address=slot.address, length=slot.room, entry=slot.entry)
@@ -200,7 +202,7 @@ def _moves(
             )
     return LayerMoves(
         name=plan.layer.name,
-        control=(Transfer(stream=Stream.CONTROL, address=control, length=length),),
+        control=control,
         maps=tuple(one_load * loads),
         outputs=tuple(outputs),
     )

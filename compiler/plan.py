@@ -200,9 +200,12 @@ def cut_columns(cols: int, parts: int, *, even: bool) -> tuple[Range, ...]:
 
 
 def choose_split(
-    layer: Conv, rows: int, cols: int, teams: int, ring: int
+    layer: Conv, rows: int, cols: int, teams: int, ring: int | None
 ) -> tuple[int, tuple[Range, ...]]:
-    """Teams over stripes, and the column ranges, with the least estimated cycles."""
+    """Teams over stripes, and the column ranges, with the least estimated cycles.
+
+    `ring` is how many input rows are on chip at a time; None if all of them are.
+    """
     stripes = ceil_div(rows, 2)
     kernel_h, kernel_w = layer.kernel
     # Half of the pixels taken for zeros: only the proportion to the overheads matters.
@@ -218,7 +221,7 @@ def choose_split(
     fitting = [
         (down, across)
         for down, across in splits(teams)
-        if down == 1 or ring >= 2 * down + kernel_h + 1
+        if down == 1 or ring is None or ring >= 2 * down + kernel_h + 1
     ] or [(1, teams)]
     down, across = min(fitting, key=cost)
     return min(down, stripes), cut_columns(cols, across, even=layer.pool)
@@ -244,7 +247,9 @@ def _plan_pass(
     ring = ring_rows(in_shape, build)
     col_words = ceil_div(in_channels, build.word_pixels)
     col_pitch = ceil_div(col_words, build.clusters)
-    down, ranges = choose_split(layer, rows, cols, build.clusters // groups, ring)
+    resident = ring == height
+    teams = build.clusters // groups
+    down, ranges = choose_split(layer, rows, cols, teams, None if resident else ring)
 
     def work(cluster: int) -> ClusterWork:
         team, group = divmod(cluster, groups)
@@ -271,7 +276,7 @@ def _plan_pass(
     descriptor = PassDescriptor(
         first=index == 0,
         last=index == count - 1,
-        load_map=index == 0 or ring < height,
+        load_map=index == 0 or not resident,
         dense=dense,
         signed_in=layer.in_format.signed,
         pool=layer.pool,

@@ -59,8 +59,8 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
     (
         ("ring_rows", 12),  # input rows that fit in the map banks
         ("row_pitch", 14),  # bank words of one input row
-        ("col_pitch", 9),  # bank words of one column
-        ("col_words", 9),  # map words of one column: ceil(in_channels / word_pixels)
+        ("col_pitch", 10),  # bank words of one column
+        ("col_words", 10),  # map words of one column: ceil(in_channels / word_pixels)
     ),
 )
 

@@ -20,6 +20,11 @@ FETCH_LATENCY = 3
 #: that they need (`hdl.core`).
 INTAKE_START = 4
 
+#: Most words of a lane's weight memory and of a map bank: what a descriptor can name
+#: (`golden.descriptor`, fields `weight_count` and `first_address`).
+WEIGHT_WORDS_MAX = (1 << 13) - 1
+MAP_WORDS_MAX = (1 << 14) - 1
+
 
 class BuildError(ValueError):
     """A build parameter is out of range, or two of them do not go together."""
@@ -79,7 +84,18 @@ class Build:
         need(self.act_bits in (8, 16), f"act_bits must be 8 or 16, not {self.act_bits}")
         need(self.weight_bits in (8, 16), f"weight_bits must be 8 or 16, not {self.weight_bits}")
         need(24 <= self.acc_bits <= 48, f"acc_bits must be 24 to 48, not {self.acc_bits}")
-        need(self.word_pixels in (4, 8, 16), "word_pixels must be 4, 8 or 16")
+        need(
+            self.word_pixels in (4, 8, 16),
+            f"word_pixels must be 4, 8 or 16, not {self.word_pixels}",
+        )
+        need(
+            2 <= self.weight_words <= WEIGHT_WORDS_MAX,
+            f"weight_words must be 2 to {WEIGHT_WORDS_MAX}, not {self.weight_words}",
+        )
+        need(
+            2 <= self.map_words <= MAP_WORDS_MAX,
+            f"map_words must be 2 to {MAP_WORDS_MAX}, not {self.map_words}",
+        )
         need(1 <= self.k_max <= 7, f"k_max must be 1 to 7, not {self.k_max}")
         need(self.bus_bits == 64, f"bus_bits must be 64, not {self.bus_bits}")
         need(

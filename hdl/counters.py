@@ -26,11 +26,11 @@ COUNTER_LAYOUT = data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))
 class Counters(wiring.Component):
     """Says what each cluster spends each cycle on.
 
-    The first rule that holds: while the pass loads its weights: `weights`; when all clusters are done: `drain`; a visit:
-    `busy`; a retire step, or a token that waits for the shadow registers: `drain`; waiting for
-    input rows: `bus`; done, or without work: `imbalance`, or `bus` if all that are not done wait
-    for rows; else `decode`. `compute` counts the cycles in which some cluster neither waits for
-    weights nor for rows; `useful` the operations of all visits.
+    The first rule that holds: while the pass loads its weights: `weights`; when all clusters are
+    done: `drain`; a visit: `busy`; a retire step, or a token that waits for the shadow registers:
+    `drain`; waiting for input rows: `bus`; done, or without work: `imbalance`, or `bus` if all
+    that are not done wait for rows; else `decode`. `compute` counts the cycles in which some
+    cluster neither waits for weights nor for rows; `useful` the operations of all visits.
 
     Members
     -------

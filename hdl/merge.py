@@ -13,9 +13,11 @@ _MODULE = re.compile(rf"^module ({_NAME}) ?\((.*?)\);\n(.*?)^endmodule\n", re.M 
 _INSTANCE = re.compile(rf"^  ({_NAME}) ({_NAME} ?)\(\n(.*?)^  \);\n", re.M | re.S)
 #: A port of a signal without a name: its number is that of a net of the module above.
 _NAMELESS = re.compile(r"\\port\$\d+\$\d+ ")
+_PIN = re.compile(r"(?<=^    \.)\\\S+ ", re.M)
 _TRIGGER = re.compile(r"\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+")
 _MEMORY = re.compile(
-    rf"^  initial begin\n    ({_NAME})\[0\] = (\S+);\n((?:    (?:{_NAME})\[\d+\] = \S+;\n)+)  end\n",
+    rf"^  initial begin\n    ({_NAME})\[0\] = (\S+);\n"
+    rf"((?:    (?:{_NAME})\[\d+\] = \S+;\n)+)  end\n",
     re.M,
 )
 
@@ -63,7 +65,7 @@ def merge_modules(text: str, top: str) -> str:
         if name.strip() not in modules:
             return instance[0]
         module, names = merge(name.strip())
-        pins = re.sub(r"(?<=^    \.)\\\S+ ", lambda pin: names.get(pin[0], pin[0]), pins, flags=re.M)
+        pins = _PIN.sub(lambda pin: names.get(pin[0], pin[0]), pins)
         return f"  {module} {label}(\n{pins}  );\n"
 
     def new_name(name: str) -> str:
@@ -75,7 +77,9 @@ def merge_modules(text: str, top: str) -> str:
 
     merge(top)
     start = text.index("module ")
-    blocks = [f"module {name} ({head});\n{body}endmodule\n" for (head, body), name in written.items()]
+    blocks = [
+        f"module {name} ({head});\n{body}endmodule\n" for (head, body), name in written.items()
+    ]
     return text[:start] + "\n".join(reversed(blocks))
 
 

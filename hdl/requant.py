@@ -1,5 +1,7 @@
 """The requantiser: from exact sums to the values of the output map."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, EnableInserter, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -186,11 +188,12 @@ class Requantiser(wiring.Component):
 
         if "scale" in build.requant:
             # Scales are written between passes, so that no read meets a write.
+            quiet: dict[str, Any] = {"no_rw_check": True}
             m.submodules.scales = scales = Memory(
                 shape=data.ArrayLayout(unsigned(31), build.drain),
                 depth=build.lanes // build.drain,
                 init=[],
-                attrs={"no_rw_check": True},
+                attrs=quiet,
             )
             lane_bits = exact_log2(build.drain)
             write, read = scales.write_port(granularity=1), scales.read_port()

@@ -1,6 +1,8 @@
 """Multiplication of a sum by a float32 scale, to the bit as ONNX Runtime does it."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -204,7 +206,7 @@ def _leading(width: int, zeros: int) -> str:
     return "0" * zeros + "1" + "-" * (width - zeros - 1)
 
 
-def delayed(m: Module, value: ValueLike, cycles: int, name: str) -> ValueLike:
+def delayed(m: Module, value: Any, cycles: int, name: str) -> Any:
     """Return a value some cycles later, or some enabled cycles within `with m.If(enable)`."""
     for cycle in range(1, cycles + 1):
         later = Signal.like(value, name=f"{name}_{cycle}")

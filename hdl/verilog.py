@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from amaranth.back import verilog
-from amaranth.hdl import ValueCastable
+from amaranth.hdl import Value, ValueCastable
 from amaranth.lib import data, wiring
 
 from golden.params import Build
@@ -56,7 +56,7 @@ def ports(component: wiring.Component) -> tuple[Port, ...]:
     table = [Port("clk", "input", 1), Port("rst", "input", 1)]
     for path, member, value in component.signature.flatten(component):
         layout = value.shape() if isinstance(value, ValueCastable) else None
-        width = len(value.as_value()) if isinstance(value, ValueCastable) else len(value)
+        width = len(Value.cast(value))
         table.append(
             Port(
                 name="__".join(map(str, path)),

@@ -168,7 +168,8 @@ def cases(draw: Any, builds: tuple[Build, ...] = BUILDS, *, rows: int = 9, cols:
     pool = draw(st.booleans())
     least = [max(1, kernel[i] + pool - pads[i] - pads[i + 2]) for i in (0, 1)]
     height, width = (
-        draw(st.integers(low, max(low, high))) for low, high in zip(least, (rows, cols), strict=True)
+        draw(st.integers(low, max(low, high)))
+        for low, high in zip(least, (rows, cols), strict=True)
     )
     most = min(40, build.weight_words // (kernel[0] * kernel[1]))
     depth = draw(st.integers(1, most))

@@ -105,7 +105,11 @@ class _Team:
         self.item = 0
         self.scan: StripeScan | None = None
         self.token = 0
-        self.job = (0, 0, 0)  # the column in the shadow registers: stripe, column, rows
+        self.job: tuple[int, int, int] = (
+            0,
+            0,
+            0,
+        )  # the column in the shadow registers: stripe, column, rows
         self.seek_ready = 0
         self.waits_from = 0
         self.waiting = True

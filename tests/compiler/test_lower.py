@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.lower import control_stream, pack_weights
+from compiler.lower import control_streams, pack_weights
 from compiler.plan import LayerPlan
 from golden.cycles.core import control_words
 from golden.params import Build
@@ -48,7 +48,7 @@ def read_back(plan: LayerPlan, words: list[int]) -> tuple[list[int], list[int], 
 def test_the_stream_holds_the_layer(case, scale):
     case = replace(case, scale=scale)
     plan, layer = case.plan, case.layer
-    stream = control_stream(plan)
+    stream = np.concatenate(control_streams(plan))
     assert stream.dtype == np.uint64
     words = stream.tolist()
     assert len(words) == sum(control_words(case.build, d) for d in plan.descriptors)
@@ -94,6 +94,6 @@ def test_weights_in_words(build: Build, weights, words):
 def test_a_negative_bias_is_extended_to_the_whole_word():
     case = Case(build=TINY, shape=(1, 1, 1), kernel=(1, 1), channels=2)
     layer = replace(case.layer, bias=np.array([-1, -(1 << 38)]))
-    stream = control_stream(replace(case.plan, layer=layer)).tolist()
+    stream = np.concatenate(control_streams(replace(case.plan, layer=layer))).tolist()
     assert stream[7] == (1 << 64) - 1
     assert stream[9] == (1 << 64) - (1 << 38)

@@ -25,9 +25,7 @@ def a_layer(
 ) -> Conv:
     """A layer of equal weights of that shape."""
     options = {"requant": Shift(0), "bias": np.zeros(shape[0], np.int64), "out_format": form}
-    return Conv(
-        name="conv/1", weights=np.full(shape, weight), in_format=form, **options | more
-    )
+    return Conv(name="conv/1", weights=np.full(shape, weight), in_format=form, **options | more)
 
 
 # What comes out.
@@ -375,15 +373,19 @@ ONE = (2, 2, 1, 1)
             a_layer((2, 128, 3, 3)),
             (8, 8, 128),
             TINY,
-            "needs 1152 weights per output channel, build 'tiny' has 1024: use a build with more "
-            "weight_words",
+            (
+                "needs 1152 weights per output channel, build 'tiny' has 1024: use a build "
+                "with more weight_words"
+            ),
         ),
         (
             a_layer((2, 16, 3, 3)),
             (8, 128, 16),
             TINY,
-            "needs 4 input rows on chip, build 'tiny' holds 2 of 128 columns and 16 channels: use "
-            "a build with more map_words",
+            (
+                "needs 4 input rows on chip, build 'tiny' holds 2 of 128 columns and 16 channels: "
+                "use a build with more map_words"
+            ),
         ),
         (
             a_layer(ONE, TensorFormat(8, True, 1.0), weight=200),

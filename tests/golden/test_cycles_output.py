@@ -66,7 +66,7 @@ def test_equals_a_writer(case, data):
         work, stripe, column = queues[team].pop(0)
         rows = [stripe] if d.pool else range(2 * stripe, min(2 * stripe + 2, height))
         length = d.groups * build.lanes_per_cluster // build.drain
-        assert timing.add(now, work, stripe, column, len(rows)) == len(rows) * length
+        assert timing.add(now, stripe, column, len(rows)) == len(rows) * length
         for row in rows:
             jobs.append((now, work, row, column // shrink))
             now += length
@@ -80,7 +80,7 @@ def test_one_column_by_hand(value, words):
     case = Case(build=TINY, shape=(1, 1, 1), kernel=(1, 1), channels=4)
     (d,) = case.plan.descriptors
     timing = OutputTiming(TINY, d, np.full((1, 1, 4), value, np.uint16))
-    assert timing.add(100, d.clusters[0], 0, 0, 1) == 2
+    assert timing.add(100, 0, 0, 1) == 2
     # The second chunk is picked in 101, stands at the requantiser in 102, at the encoder in 113,
-    # and its packet at the writer in 116; the last word leaves one cycle after the one that made it.
+    # and its packet at the writer in 116; a word leaves one cycle after the one that made it.
     assert timing.last_word() == 116 + words
