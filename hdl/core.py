@@ -149,14 +149,16 @@ class Core(wiring.Component):
             drain.last.eq(of_all("last")),
         ]
 
-        # The end of a pass: no stripe left, nothing in the shadow registers or on its way out.
+        # The end of a pass: no stripe left, nothing in the shadow registers or on its way out, and
+        # all of the map taken, also rows that no output needs.
         segments = Signal(8)  # segments that have left the clusters but not yet the core
         given = self.o_map.valid & self.o_map.ready & self.o_map.payload.last
         finish = Signal()
         quiet = of_all("done").all() & ~of_all("full").any() & ~drain.busy & (segments == 0)
+        taken = intake.rows_done == control.config.in_rows
         m.d.sync += [
             segments.eq(segments + drain.closing - given),
-            finish.eq(control.run & quiet & ~finish),
+            finish.eq(control.run & quiet & taken & ~finish),
         ]
         m.d.comb += [
             control.finish.eq(finish),

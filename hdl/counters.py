@@ -29,8 +29,9 @@ class Counters(wiring.Component):
     The first rule that holds: while the pass loads its weights: `weights`; when all clusters are
     done: `drain`; a visit: `busy`; a retire step, or a token that waits for the shadow registers:
     `drain`; waiting for input rows: `bus`; done, or without work: `imbalance`, or `bus` if all
-    that are not done wait for rows; else `decode`. `compute` counts the cycles in which some
-    cluster neither waits for weights nor for rows; `useful` the operations of all visits.
+    others are done too or wait for rows, and one waits; else `decode`. `compute` counts the cycles
+    in which some cluster neither waits for weights nor for rows; `useful` the operations of all
+    visits.
 
     Members
     -------
@@ -38,7 +39,7 @@ class Counters(wiring.Component):
     opening : first cycle of a layer: the counters start
     running : later cycles of a layer, up to its last
     visiting, retiring, blocked, waiting, done : per cluster
-    counts : the counters, one cycle behind
+    counts : the counters; a cycle is in them from two cycles later on
     """
 
     def __init__(self, build: Build):
@@ -100,12 +101,16 @@ class Counters(wiring.Component):
             "useful": sum(visits, 0),
             **{name: sum(bits, 0) for name, bits in causes.items()},
         }
+        # Cleared as late as the first cycle is counted: a layer that follows at once leaves the
+        # one before its last cycle.
+        opened = Signal()
+        m.d.sync += opened.eq(self.opening)
         for name, amount in amounts.items():
             # Registered, so that the long additions see short numbers.
             step = Signal(16, name=f"step_{name}")
             count = getattr(self.counts, name)
-            m.d.sync += step.eq(Mux(self.opening | self.running, amount, 0))
-            m.d.sync += count.eq(count + step)
-            with m.If(self.opening):
-                m.d.sync += count.eq(0)
+            m.d.sync += [
+                step.eq(Mux(self.opening | self.running, amount, 0)),
+                count.eq(Mux(opened, 0, count) + step),
+            ]
         return m

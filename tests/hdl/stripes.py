@@ -1,0 +1,116 @@
+"""A cluster's share of a layer as the hardware sees it, for the tests of what walks its stripes."""
+
+import random
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from golden.cycles.core import word_counts
+from golden.descriptor import ClusterWork, PassDescriptor
+from golden.params import Build
+from tests.golden.scanning import Entry, Place, Word, bank_of, entries, rows_in, rows_out
+from tests.layers import BUILDS, Case, cases
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one cluster does of one pass of a layer."""
+
+    build: Build
+    case: Case
+    d: PassDescriptor
+    work: ClusterWork
+
+    @property
+    def stripes(self) -> list[int]:
+        """Its stripes, in order."""
+        return list(range(self.work.first_stripe, self.d.stripes, self.work.stripe_step))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Non-zero pixels of each map word (H, W, col_words)."""
+        return word_counts(self.build, self.case.x, self.d.in_zero)
+
+    def channels(self, place: Place) -> list[int]:
+        """Channels of a word's non-zero pixels."""
+        first = place.word * self.build.word_pixels
+        line = self.case.x[place.row, place.column, first : first + self.build.word_pixels]
+        return [first + int(i) for i in np.flatnonzero(line != self.d.in_zero)]
+
+    def entries(self, stripe: int) -> list[Entry]:
+        """Entries of the prefetch queue."""
+        return entries(self.build, self.d, self.work, stripe, self.channels)
+
+    def word(self, place: Place, noise: random.Random) -> dict[str, Any]:
+        """A map word; what is no pixel, or zero, may be anything."""
+        word = garbage(self.build, noise)
+        word["mask"] = 0
+        for channel in self.channels(place):
+            i = channel % self.build.word_pixels
+            word["mask"] |= 1 << i
+            raw = int(self.case.x[place.row, place.column, channel])
+            word["values"][i] = raw % (1 << self.build.act_bits)
+        return word
+
+    def address(self, place: Place) -> tuple[int, int]:
+        """Bank, and word within it, of a map word."""
+        d = self.d
+        row, column = place.row % d.ring_rows * d.row_pitch, place.column * d.col_pitch
+        return bank_of(self.build, d, place), row + column + place.word // self.build.clusters
+
+    def tag(self, stripe: int, word: Word) -> dict[str, int]:
+        """What goes with a word; an empty one has no `base`, `upper` and `lower`."""
+        d = self.d
+        two = len(rows_out(d, stripe)) == 2
+        tag = {
+            "empty": word.place is None,
+            "column_end": word.column_end,
+            "retire": word.retire,
+            "rows2": two,
+            "item_end": word.item_end,
+        }
+        if word.place is not None:
+            kernel_row = word.place.row - (2 * stripe - d.pad_top)
+            weights = d.kernel_h * d.kernel_w * self.build.word_pixels
+            tag["base"] = word.place.word * weights + kernel_row * d.kernel_w
+            tag["upper"] = 0 <= kernel_row < d.kernel_h
+            tag["lower"] = two and 0 <= kernel_row - 1 < d.kernel_h
+        return {name: int(value) for name, value in tag.items()}
+
+    def rows(self, stripe: int) -> range:
+        """Input rows of a stripe."""
+        rows = rows_in(self.d, stripe)
+        return range(rows[0], rows[-1] + 1)
+
+
+def garbage(build: Build, noise: random.Random) -> dict[str, Any]:
+    """A map word that means nothing."""
+    values = [noise.randrange(1 << build.act_bits) for _ in range(build.word_pixels)]
+    return {"mask": noise.randrange(1 << build.word_pixels), "values": values}
+
+
+@st.composite
+def shares(
+    draw: Any, builds: tuple[Build, ...] = BUILDS, *, rows: int = 6, cols: int = 5, most: int = 4
+) -> list[Share]:
+    """Shares that one build has one after the other, of maps of either sign and any zero point."""
+    build = draw(st.sampled_from(builds))
+    found: list[Case] = []
+    for _ in range(draw(st.integers(1, most))):
+        case = draw(cases((build,), rows=rows, cols=cols))
+        signed = draw(st.booleans())
+        low, high = (-128, 127) if signed else (0, 255)
+        wide = signed and build.act_bits == 16  # less any zero point, 17 bits
+        zero = 0 if wide else draw(st.sampled_from((0, low, high, 3)))
+        found.append(replace(case, signed=signed, in_zero=zero))
+    # Each case was planned for banks of its own size.
+    build = build.replace(map_words=max(case.build.map_words for case in found))
+    picked: list[Share] = []
+    for case in found:
+        d = draw(st.sampled_from(case.plan.descriptors))
+        work = draw(st.sampled_from([work for work in d.clusters if work.active]))
+        picked.append(Share(build, case, d, work))
+    return picked

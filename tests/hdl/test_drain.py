@@ -1,0 +1,337 @@
+"""The drain between clusters and a consumer that Python plays: values, turns, and every cycle."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden.descriptor import ClusterWork
+from golden.params import Build, preset
+from hdl.drain import Drain
+from tests.hdl.harness import PATTERNS, expect_silence, get, plain, simulate
+from tests.layers import cluster_config
+
+TINY = preset("tiny")
+BUILDS = {
+    build.name: build
+    for build in (
+        TINY,
+        preset("up5k"),
+        preset("nullhop"),
+        TINY.replace(name="one_cluster", clusters=1, drain=1),
+        TINY.replace(name="one_chunk", clusters=4, lanes_per_cluster=2, drain=2),
+        TINY.replace(name="four", clusters=4, act_bits=8, lanes_per_cluster=8, drain=4),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A finished column of a team: sums (rows, groups x lanes)."""
+
+    sums: np.ndarray
+    last: bool
+    #: Cycles from the release of the column before to this one standing there.
+    delay: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The columns of each team of a pass."""
+
+    build: Build
+    groups: int
+    out_channels: int
+    teams: tuple[tuple[Column, ...], ...]
+
+    @property
+    def works(self) -> list[dict[str, int]]:
+        """Clusters: team by team, in a team group by group, the rest without work."""
+        works = [
+            ClusterWork(active=True, team=team, group=group)
+            for team in range(len(self.teams))
+            for group in range(self.groups)
+        ]
+        works += [ClusterWork()] * (self.build.clusters - len(works))
+        return [cluster_config(work) for work in works]
+
+    @property
+    def length(self) -> int:
+        """Cycles that one row takes."""
+        return self.groups * self.build.lanes_per_cluster // self.build.drain
+
+    def members(self, team: int) -> int:
+        """The clusters of a team, one bit each."""
+        return (1 << self.groups) - 1 << team * self.groups
+
+    def chunks(self, team: int, column: Column) -> list[dict[str, Any]]:
+        """What must leave for one column."""
+        width = self.build.drain
+        ends = self.length * width
+        return [
+            {
+                "sums": sums[channel : channel + width].tolist(),
+                "real": sum((channel + i < self.out_channels) << i for i in range(width)),
+                "channel": channel,
+                "context": 2 * team + row,
+                "packet_end": (channel + width) % 16 == 0 or channel + width == ends,
+                "segment_end": column.last and channel + width == ends,
+            }
+            for row, sums in enumerate(column.sums)
+            for channel in range(0, ends, width)
+        ]
+
+
+def make(
+    build: Build,
+    *,
+    groups: int,
+    teams: int,
+    columns: int = 4,
+    out_channels: int | None = None,
+    delay: int = 0,
+    seed: int = 0,
+) -> Pass:
+    """Random columns that stand ready up to `delay` cycles after the team's last release."""
+    rng = np.random.default_rng(seed)
+    lanes = groups * build.lanes_per_cluster
+    high = 1 << build.acc_bits - 1
+    made = tuple(
+        tuple(
+            Column(
+                sums=rng.integers(-high, high, (int(rng.integers(1, 3)), lanes)),
+                last=bool(rng.random() < 0.3),
+                delay=int(rng.integers(delay + 1)),
+            )
+            for _ in range(columns)
+        )
+        for _ in range(teams)
+    )
+    return Pass(build, groups, out_channels or lanes, made)
+
+
+class State(NamedTuple):
+    """The ports in one cycle."""
+
+    arm: int
+    pending: int
+    shift: list[int]
+    release: int
+    closing: int
+    busy: int
+    valid: int
+    ready: int
+
+
+class Clusters:
+    """The clusters' ends of the drain: shadow registers that shift, columns that follow."""
+
+    def __init__(self, dut: Drain, build: Build):
+        self._dut, self._build = dut, build
+
+    async def play(self, ctx, work: Pass) -> list[State]:
+        """Offer all columns of a pass; return what was seen until the last one had left."""
+        dut, width = self._dut, self._build.drain
+        lanes = self._build.lanes_per_cluster
+        cycles: list[State] = []
+        queues = [deque(columns) for columns in work.teams]
+        waits = [columns[0].delay for columns in work.teams]
+        standing = [False] * len(queues)
+        shadow = np.zeros((self._build.clusters, 2, lanes), np.int64)
+
+        def of_clusters(flags: list[bool]) -> int:
+            return sum(int(flag) * work.members(team) for team, flag in enumerate(flags))
+
+        ctx.set(dut.config, {"groups": work.groups, "out_channels": work.out_channels})
+        ctx.set(dut.work, work.works)
+        ctx.set(dut.arm, 1)
+        cycles.append(await self._tick(ctx))
+        ctx.set(dut.arm, 0)
+        while any(queues) or ctx.get(dut.busy):
+            for team, queue in enumerate(queues):
+                if queue and not standing[team]:
+                    standing[team] = waits[team] == 0
+                    waits[team] -= 1
+                    sums = queue[0].sums.reshape(-1, work.groups, lanes).swapaxes(0, 1)
+                    first = team * work.groups
+                    shadow[first : first + work.groups, : sums.shape[1]] = sums
+            ctx.set(dut.pending, of_clusters(standing))
+            ctx.set(dut.rows2, of_clusters([bool(q) and len(q[0].sums) == 2 for q in queues]))
+            ctx.set(dut.last, of_clusters([bool(q) and q[0].last for q in queues]))
+            ctx.set(dut.heads, shadow[:, :, :width].tolist())
+            now = await self._tick(ctx)
+            cycles.append(now)
+            for c, rows in enumerate(now.shift):
+                for row in range(2):
+                    if rows >> row & 1:
+                        shadow[c, row] = [*shadow[c, row, width:], *[0] * width]
+            for team, queue in enumerate(queues):
+                if now.release & work.members(team):
+                    queue.popleft()
+                    standing[team] = False
+                    waits[team] = queue[0].delay if queue else 0
+        return cycles
+
+    async def _tick(self, ctx) -> State:
+        dut = self._dut
+        _, _, *values = await ctx.tick().sample(
+            *(dut.arm, dut.pending, dut.shift, dut.release, dut.closing, dut.busy),
+            *(dut.o.valid, dut.o.ready),
+        )
+        return State(*map(plain, values))
+
+
+def replay(work: Pass, cycles: list[State]) -> list[int]:
+    """Check every cycle against the rules, given what stood ready; return the teams in turn.
+
+    A column that is on its way is the list of (cluster, row) that its chunks come from.
+    """
+    n, chunks = work.build.clusters, work.build.lanes_per_cluster // work.build.drain
+    taken = [0] * len(work.teams)
+    turns: list[int] = []
+    way: deque[tuple[int, int]] = deque()
+    valid = False
+    lead = 0
+    for now in cycles:
+        pick = bool(way) and (now.ready or not valid)
+        ends = pick and len(way) == 1
+        assert (now.busy, now.valid) == (bool(way) or valid, valid)
+        shift, closing, release = [0] * n, False, 0
+        if pick:
+            cluster, row = way.popleft()
+            shift[cluster] = 1 << row
+            column = work.teams[turns[-1]][taken[turns[-1]] - 1]
+            row_ends = not way or way[0][1] != row
+            closing = row_ends and column.last
+            release = work.members(turns[-1]) if ends else 0
+        assert (now.shift, now.closing, now.release) == (shift, closing, release)
+
+        if not way:
+            waiting = [
+                team * work.groups
+                for team in range(len(work.teams))
+                if now.pending & work.members(team) and not (ends and team == turns[-1])
+            ]
+            if waiting:
+                lead = min(waiting, key=lambda c: (c - lead - 1) % n)
+                team = lead // work.groups
+                turns.append(team)
+                rows = len(work.teams[team][taken[team]].sums)
+                taken[team] += 1
+                clusters = range(lead, lead + work.groups)
+                way += [(c, r) for r in range(rows) for c in clusters for _ in range(chunks)]
+                assert len(way) == rows * work.length
+        valid = pick or (valid and not now.ready)
+        if now.arm:
+            lead = 0
+    assert taken == [len(columns) for columns in work.teams]
+    return turns
+
+
+def check(build: Build, works: list[Pass], stall: str = "none") -> list[list[State]]:
+    """Run passes one after the other; compare all that leaves, and every cycle."""
+    dut = Drain(build)
+    seen: list[list[State]] = []
+    left: list[dict[str, Any]] = []
+    count = sum(
+        len(column.sums) * work.length for work in works for team in work.teams for column in team
+    )
+
+    async def clusters(ctx):
+        seen.extend([await Clusters(dut, build).play(ctx, work) for work in works])
+
+    async def consumer(ctx):
+        left.extend(await get(ctx, dut.o, count, stall, seed=2))
+        await expect_silence(ctx, dut.o)
+
+    simulate(dut, clusters, consumer)
+    wanted = []
+    for work, cycles in zip(works, seen, strict=True):
+        columns = [iter(team) for team in work.teams]
+        for team in replay(work, cycles):
+            wanted += work.chunks(team, next(columns[team]))
+    assert left == wanted
+    return seen
+
+
+@pytest.mark.parametrize("stall", PATTERNS)
+@pytest.mark.parametrize("delay", [0, 5, 40])
+@pytest.mark.parametrize(("groups", "teams"), [(1, 4), (2, 2), (3, 1), (1, 3)])
+def test_columns_leave_whole_and_in_turn(groups, teams, delay, stall):
+    build = BUILDS["four"]
+    check(build, [make(build, groups=groups, teams=teams, delay=delay, columns=6)], stall)
+
+
+@pytest.mark.parametrize("stall", PATTERNS)
+@pytest.mark.parametrize("name", BUILDS)
+def test_passes_follow_each_other(name, stall):
+    build = BUILDS[name]
+    works = [
+        make(build, groups=build.clusters, teams=1, columns=2),
+        make(build, groups=1, teams=build.clusters, columns=2, delay=3, seed=1),
+        make(build, groups=1, teams=1, columns=2, out_channels=1, seed=2),
+    ]
+    check(build, works, stall)
+
+
+@settings(max_examples=max(3, settings.default.max_examples // 8))
+@given(data=st.data())
+def test_passes_of_every_shape(data):
+    build = BUILDS[data.draw(st.sampled_from(sorted(BUILDS)))]
+    works = []
+    for seed in range(data.draw(st.integers(1, 2))):
+        groups = data.draw(st.integers(1, build.clusters))
+        lanes = groups * build.lanes_per_cluster
+        works.append(
+            make(
+                build,
+                groups=groups,
+                teams=data.draw(st.integers(1, build.clusters // groups)),
+                columns=data.draw(st.integers(1, 4)),
+                out_channels=data.draw(st.integers(1, lanes)),
+                delay=data.draw(st.integers(0, 2 * lanes)),
+                seed=seed + 2 * data.draw(st.integers(0, 1000)),
+            )
+        )
+    check(build, works, data.draw(st.sampled_from(PATTERNS)))
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_no_cycle_is_lost_while_columns_stand_ready(name):
+    """From the first column's turn on, a chunk leaves in every cycle."""
+    build = BUILDS[name]
+    teams = build.clusters
+    work = make(build, groups=1, teams=teams, columns=4)
+    (cycles,) = check(build, [work])
+    picks = [c for c, now in enumerate(cycles) if any(now.shift)]
+    count = sum(len(column.sums) * work.length for team in work.teams for column in team)
+    if teams > 1:
+        # Two cycles behind `arm`: one in which the columns first stand there.
+        assert picks == list(range(2, 2 + count))
+    assert [c for c, now in enumerate(cycles) if now.valid and now.ready] == [c + 1 for c in picks]
+
+
+def test_nobody_waits_for_more_than_one_turn_of_each_other_team():
+    build = BUILDS["four"]
+    work = make(build, groups=1, teams=4, columns=12)
+    (cycles,) = check(build, [work])
+    turns = replay(work, cycles)
+    assert turns == [1, 2, 3, 0] * 12  # the first turn goes to the team behind the first one
+
+
+@pytest.mark.parametrize("late", range(4))
+def test_arm_starts_the_turns_anew(late):
+    """Whoever had the last turn: the first one of the next pass is the second team's."""
+    build = BUILDS["four"]
+    first, second = (make(build, groups=1, teams=4, columns=1, seed=n) for n in range(2))
+    teams = [
+        (replace(columns[0], delay=200 * (t == late)),) for t, columns in enumerate(first.teams)
+    ]
+    first = replace(first, teams=tuple(teams))
+    before, after = check(build, [first, second])
+    assert replay(first, before)[-1] == late
+    assert replay(second, after) == [1, 2, 3, 0]

@@ -1,0 +1,288 @@
+"""The lane against Python integers, cycle by cycle."""
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from amaranth.back import rtlil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden.params import LANE_LATENCY, Build
+from hdl.lane import Lane
+from tests.hdl.harness import plain, simulate
+from tests.hdl.hostile import hostile_memories
+from tests.layers import TINY, TINY8, UP5K
+
+BUILDS = {
+    build.name: build
+    for build in (
+        TINY,
+        TINY8,
+        UP5K,
+        TINY.replace(name="wide_pixels", weight_bits=8, acc_bits=48),
+        TINY8.replace(name="wide_weights", weight_bits=16, k_max=1),
+    )
+}
+
+
+def limits(bits: int) -> tuple[int, int]:
+    """Smallest and largest number in two's complement."""
+    return -(1 << bits - 1), (1 << bits - 1) - 1
+
+
+@dataclass
+class Cycle:
+    """What a lane is told in one cycle; weights count from the next cycle on."""
+
+    step: dict[str, int] = field(default_factory=dict)
+    forward: int = 0
+    weight: tuple[int, int] | None = None
+    shift: dict[int, int] = field(default_factory=dict)  # shadow row: its new value
+
+
+def visit(slot: int, pixel: int, address: int, *, fresh: int = 0, forward: int = 0) -> Cycle:
+    step = {"visit": 1, "slot": slot, "pixel": pixel, "address": address, "fresh": fresh}
+    return Cycle(step, forward)
+
+
+def retire(slot: int, row: int = 0, *, merge: int = 0, fresh: int = 0, forward: int = 0) -> Cycle:
+    step = {"retire": 1, "slot": slot, "row": row, "merge": merge, "fresh": fresh}
+    return Cycle(step, forward)
+
+
+class Model:
+    """What the lane promises, in Python integers; `shadows` are those of each cycle."""
+
+    def __init__(self, build: Build, bias: int):
+        self.low, self.high = limits(build.acc_bits)
+        self.bias = bias
+        self.weights: dict[int, int] = {}
+        self.sums: dict[int, int] = {}
+        self.shadows: list[list[int]] = [[0, 0]]
+        self._moves: list[dict[str, int]] = [{}, {}]  # steps that are not yet at the shadow
+
+    def start(self, step: dict[str, int]) -> int:
+        """Where the accumulator of a step starts."""
+        return self.bias if step.get("fresh") else self.sums[step["slot"]]
+
+    def cycle(self, cycle: Cycle) -> None:
+        step = cycle.step
+        move: dict[str, int] = {}
+        if step.get("visit"):
+            total = self.start(step) + step["pixel"] * self.weights[step["address"]]
+            assert self.low <= total <= self.high
+            self.sums[step["slot"]] = total
+        elif step.get("retire"):
+            move = {**step, "sum": self.start(step)}
+        shadow = [cycle.shift.get(row, value) for row, value in enumerate(self.shadows[-1])]
+        self._moves.append(move)
+        if due := self._moves.pop(0):
+            row = due["row"]
+            assert row not in cycle.shift
+            shadow[row] = max(due["sum"], shadow[row]) if due["merge"] else due["sum"]
+        if cycle.weight:
+            self.weights[cycle.weight[0]] = cycle.weight[1]
+        self.shadows.append(shadow)
+
+
+def check(build: Build, bias: int, cycles: list[Cycle]) -> list[list[int]]:
+    """Compare the shadow registers in every cycle; return them."""
+    cycles = [*cycles, *[Cycle()] * 4]
+    model = Model(build, bias)
+    seen: list[Any] = []
+    with hostile_memories():
+        dut = Lane(build)
+
+        async def drive(ctx):
+            ctx.set(dut.bias_en, 1)
+            ctx.set(dut.bias, bias)
+            await ctx.tick()
+            ctx.set(dut.bias_en, 0)
+            ctx.set(dut.bias, ~bias)  # which is not taken any more
+            for cycle in cycles:
+                ctx.set(dut.step, cycle.step)
+                ctx.set(dut.forward, cycle.forward)
+                ctx.set(dut.weight_en, cycle.weight is not None)
+                address, weight = cycle.weight or (cycle.step.get("address", 0), 1)
+                ctx.set(dut.weight_address, address)
+                ctx.set(dut.weight_data, weight)
+                ctx.set(dut.shift, sum(1 << row for row in cycle.shift))
+                ctx.set(dut.shift_in, [cycle.shift.get(row, -1) for row in range(2)])
+                _, _, shadow = await ctx.tick().sample(dut.shadow)
+                seen.append(plain(shadow))
+
+        simulate(dut, drive)
+    for cycle in cycles:
+        model.cycle(cycle)
+    assert seen == model.shadows[:-1]
+    return seen
+
+
+def loads(weights: dict[int, int]) -> list[Cycle]:
+    """Cycles that load weights."""
+    return [Cycle(weight=item) for item in weights.items()]
+
+
+class Author:
+    """Makes up steps that keep the rules: what was written is read, and no sum wraps."""
+
+    def __init__(self, build: Build, bias: int, *, slots: int, seed: int):
+        self.build = build
+        self.random = random.Random(seed)
+        self.model = Model(build, bias)
+        self.slots = self.random.sample(range(2 * build.window), min(slots, 2 * build.window))
+        self.last: dict[str, int] = {}  # the step before
+        self.rows: list[int | None] = [None, None]  # rows of retiring steps on their way
+
+    def number(self, bits: int) -> int:
+        """Mostly any number, often one from the ends of the range or near zero."""
+        low, high = limits(bits)
+        return self.random.choice((low, high, 0, 1, -1, *[self.random.randint(low, high)] * 5))
+
+    def cycle(self) -> Cycle:
+        chance = self.random.random
+        weights = self.model.weights
+        cycle = Cycle()
+        if not weights or chance() < 0.1:
+            last = self.build.weight_words - 1
+            address = self.random.choice((0, last, self.random.randint(0, last)))
+            cycle.weight = (address, self.number(self.build.weight_bits))
+        step = cycle.step = {
+            "slot": self.random.choice(self.slots),
+            "pixel": self.number(self.build.pixel_bits),
+            "row": self.random.getrandbits(1),
+            "merge": self.random.getrandbits(1),
+            "fresh": self.random.getrandbits(1),  # noise as long as this is no step
+            "address": self.random.choice([*weights, 0]),
+        }
+        kind = self.random.choice(("visit",) * 6 + ("retire",) * 2 + ("idle",))
+        # A weight is not read before it is there, nor in the cycle in which it is written.
+        blind = step["address"] not in weights or (
+            cycle.weight is not None and cycle.weight[0] == step["address"]
+        )
+        if kind != "idle" and not (kind == "visit" and blind):
+            step[kind] = 1
+            step["fresh"] = int(step["slot"] not in self.model.sums or chance() < 0.1)
+            if kind == "visit":
+                total = self.model.start(step) + step["pixel"] * weights[step["address"]]
+                if not self.model.low <= total <= self.model.high:
+                    step |= {"fresh": 1, "pixel": 0}
+        same = bool(self.last.get("visit")) and self.last["slot"] == step["slot"]
+        # Where the accumulator starts from the bias, nobody asks whether it is forwarded.
+        cycle.forward = self.random.getrandbits(1) if step["fresh"] else int(same)
+        self.last = step
+        self.rows.append(step["row"] if step.get("retire") else None)
+        busy = self.rows.pop(0)
+        for row in range(2):
+            if row != busy and chance() < 0.2:
+                cycle.shift[row] = self.number(self.build.acc_bits)
+        self.model.cycle(cycle)
+        return cycle
+
+
+@pytest.mark.parametrize("name", BUILDS)
+@given(
+    bias=st.sampled_from(("low", "high", "zero", "some")),
+    slots=st.sampled_from((1, 2, 3, 16)),
+    seed=st.integers(0, 9999),
+)
+@settings(max_examples=max(4, settings.default.max_examples // 10))
+def test_random_steps_in_every_cycle(name, bias, slots, seed):
+    build = BUILDS[name]
+    low, high = limits(build.acc_bits)
+    start = {"low": low, "high": high, "zero": 0, "some": seed % 1000 - 500}[bias]
+    author = Author(build, start, slots=slots, seed=seed)
+    check(build, start, [author.cycle() for _ in range(200)])
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_retired_sum_stands_three_cycles_after_its_step(name):
+    cycles = [
+        *loads({7: 5}),
+        visit(0, 11, 7, fresh=1),
+        retire(0, row=1, forward=1),
+    ]
+    shadows = check(BUILDS[name], 1000, cycles)
+    step = len(cycles) - 1
+    assert shadows[step : step + 4] == [[0, 0]] * 3 + [[0, 1055]]
+    # One more from the walker's step, which is a register before the lane's.
+    assert LANE_LATENCY == 3 + 1
+
+
+@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("between", range(5))
+def test_visits_of_one_accumulator_as_near_as_they_like(name, between):
+    """With so many visits of another accumulator in between."""
+    weights = {n: n - 6 for n in range(13)}
+    cycles = loads(weights)
+    for n in range(20):
+        cycles.append(visit(1, n - 7, n % 13, fresh=n == 0, forward=n > 0 and not between))
+        for k in range(between):
+            fresh, forward = n == 0 and k == 0, k > 0
+            cycles.append(visit(2, 9 - n, (n + k) % 13, fresh=fresh, forward=forward))
+    cycles += [retire(1, forward=not between), retire(2, 1, fresh=not between)]
+    shadows = check(BUILDS[name], -40, cycles)
+    first = sum((n - 7) * weights[n % 13] for n in range(20))
+    other = sum((9 - n) * weights[(n + k) % 13] for n in range(20) for k in range(between))
+    assert shadows[-1] == [first - 40, other - 40]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("end", [0, 1], ids=["lowest", "highest"])
+def test_sums_reach_the_ends_of_the_accumulator(name, end):
+    build = BUILDS[name]
+    limit = limits(build.acc_bits)[end]
+    # The largest products there are: address 0 makes the positive one, address 1 the negative one.
+    pixel, weights = limits(build.pixel_bits)[0], limits(build.weight_bits)
+    products = (pixel * weights[0], pixel * weights[1])
+    bias = limit - 3 * products[1 - end]
+    cycles = [
+        *loads({0: weights[0], 1: weights[1]}),
+        *[visit(3, pixel, 1 - end, fresh=n == 0, forward=n > 0) for n in range(3)],
+        retire(3, 0, forward=1),
+        visit(3, pixel, end),  # the other way: no need to start anew behind a retire step
+        retire(3, 1, forward=1),
+    ]
+    shadows = check(build, bias, cycles)
+    assert shadows[-1] == [limit, limit + products[end]]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_merging_keeps_the_larger_of_both(name):
+    """All pairs of numbers around zero and at the ends, in both orders."""
+    build = BUILDS[name]
+    low, high = limits(build.acc_bits)
+    numbers = (low, low + 1, -2, -1, 0, 1, 2, high - 1, high)
+    for bias in numbers:
+        cycles = []
+        for n in numbers:
+            # The shadow holds n when the bias is merged into row 1; row 0 takes it as it is.
+            cycles += [Cycle(), replace(retire(0, 1, merge=1, fresh=1), shift={0: n, 1: n})]
+            cycles += [retire(0, 0, fresh=1), Cycle(), Cycle()]
+        shadows = check(build, bias, cycles)
+        found = [shadows[at + 5] for at in range(0, len(cycles), 5)]
+        assert found == [[bias, max(bias, n)] for n in numbers]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_retiring_leaves_the_other_accumulators_and_the_other_row(name):
+    build = BUILDS[name]
+    count = 2 * build.window
+    weights = {slot: slot + 1 for slot in range(count)}
+    cycles = loads(weights)
+    cycles += [visit(slot, 3, slot, fresh=1) for slot in range(count)]
+    cycles += [Cycle(), *(retire(slot, slot % 2) for slot in reversed(range(count)))]
+    shadows = check(build, 0, cycles)
+    start = len(cycles) - count + 3
+    for n, slot in enumerate(reversed(range(count))):
+        other = 3 * weights[slot + 1] if slot + 1 < count else 0
+        wanted = [other, 3 * weights[slot]] if slot % 2 else [3 * weights[slot], other]
+        assert shadows[start + n] == wanted
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_converts_to_rtlil(name):
+    text = rtlil.convert(Lane(BUILDS[name]))
+    assert text.count("attribute \\no_rw_check 1") == 2

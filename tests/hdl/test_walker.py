@@ -1,0 +1,253 @@
+"""The walker against golden's walker, cycle by cycle, and what its steps amount to."""
+
+import random
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden.params import LANE_LATENCY
+from hdl.walker import Walker
+from tests.golden.scanning import Entry, Retire, SlowWalker, Step, Visit
+from tests.hdl.harness import PATTERNS, activity, plain, simulate
+from tests.hdl.stripes import Share, garbage, shares
+from tests.layers import TINY, Case, cluster_config, pass_config
+
+
+class Cycle(NamedTuple):
+    """The pins that say what a cycle is spent on, and what the walker tells its neighbours."""
+
+    taken: int
+    finished: int
+    full: int
+    pending: int
+    rows2: int  # valid with `pending`, as `last`
+    last: int
+    visiting: int
+    retiring: int
+    blocked: int
+
+
+class Seen(NamedTuple):
+    """What was driven and what was seen in one cycle."""
+
+    entry: Entry | None
+    release: int
+    pins: Cycle
+    step: dict[str, int]
+    forward: int
+
+
+def payload(share: Share, stripe: int, entry: Entry, noise: random.Random) -> dict[str, Any]:
+    """An entry of the queue; an empty one has whatever the bank gave."""
+    tag = {name: noise.getrandbits(1) for name in ("upper", "lower")}
+    tag |= {"base": noise.getrandbits(13)} | share.tag(stripe, entry.word)
+    place = entry.word.place
+    return {"word": share.word(place, noise) if place else garbage(share.build, noise), "tag": tag}
+
+
+def drive(share: list[Share], idle: str, hold: str, *, seed: int) -> list[list[Seen]]:
+    """Walk shares one after the other; per share all cycles, until everything has come out."""
+    dut = Walker(share[0].build)
+    found: list[list[Seen]] = []
+
+    async def run(ctx):
+        noise = random.Random(seed)
+        gaps, drained = activity(idle, seed), activity(hold, seed + 1)
+        pins = {"taken": dut.i.ready & dut.i.valid}
+        pins |= {name: getattr(dut, name) for name in Cycle._fields if name != "taken"}
+        for part in share:
+            ctx.set(dut.config, pass_config(part.d))
+            ctx.set(dut.work, cluster_config(part.work))
+            await ctx.tick().repeat(3)
+            queue = [
+                (entry, payload(part, stripe, entry, noise))
+                for stripe in part.stripes
+                for entry in part.entries(stripe)
+            ]
+            seen: list[Seen] = []
+            found.append(seen)
+            head = None
+            quiet = 0  # cycles since something was left to do
+            while quiet < 10:
+                if head is None and queue and next(gaps):
+                    head = queue.pop(0)
+                    ctx.set(dut.i.payload, head[1])
+                ctx.set(dut.i.valid, head is not None)
+                release = int(ctx.get(dut.pending) and next(drained))
+                ctx.set(dut.release, release)
+                ticks = ctx.tick().sample(*pins.values(), dut.step, dut.forward)
+                _, _, *values, step, forward = await ticks
+                entry = head[0] if head else None
+                seen.append(Seen(entry, release, Cycle(*values), plain(step), forward))
+                if seen[-1].pins.taken:
+                    head = None
+                quiet = 0 if queue or head or ctx.get(dut.full) else quiet + 1
+
+    simulate(dut, run, max_cycles=50_000)
+    return found
+
+
+@dataclass
+class Model:
+    """Golden's walker with the shadow registers' state around it."""
+
+    share: Share
+    walker: SlowWalker = field(default_factory=SlowWalker)
+    full: int = 0
+    pending: int = 0
+    rows2: int = 0
+    last: int = 0
+    tokens: int = 0  # of this stripe
+    fills: tuple[int, int] | None = None  # a column on its way into the shadow: rows2, last
+    stands: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def cycle(self, now: int, seen: Seen) -> tuple[Cycle, Step | None]:
+        """What the pins must be in this cycle, and the step that must leave in the next one."""
+        pool = self.share.d.pool
+        if now in self.stands:
+            self.pending, (self.rows2, self.last) = 1, self.stands.pop(now)
+        merges = pool and self.tokens % 2 == 1  # the right column of a pool window
+        gate = not self.full or merges
+        ends_step = len(self.walker.steps) == 1
+        did = self.walker.cycle(seen.entry, gate=gate)
+        ends = bool(did.token and seen.entry and seen.entry.word.item_end)
+        pins = Cycle(
+            taken=did.pop,
+            finished=ends,
+            full=self.full,
+            pending=self.pending,
+            rows2=self.rows2 if self.pending else seen.pins.rows2,
+            last=self.last if self.pending else seen.pins.last,
+            visiting=isinstance(did.step, Visit),
+            retiring=isinstance(did.step, Retire),
+            blocked=did.due and not gate,
+        )
+        if isinstance(did.step, Retire) and ends_step and self.fills:
+            self.stands[now + LANE_LATENCY], self.fills = self.fills, None
+        if seen.release:
+            self.full = self.pending = 0
+        if did.token:
+            assert seen.entry
+            if merges or not pool:
+                rows = len(seen.entry.token)
+                self.full, self.fills = 1, (int(rows == 2 and not pool), int(ends))
+            self.tokens = 0 if ends else self.tokens + 1
+        return pins, did.step
+
+
+class Sums:
+    """What the steps make of the accumulators: the visits that each of them holds."""
+
+    def __init__(self, share: Share):
+        self.share = share
+        self.slots: dict[int, list[Visit]] = {}
+        self.retired: list[tuple[tuple[int, int], list[Visit]]] = []
+        self.before: dict[str, int] = {"visit": 0}
+
+    def step(self, wanted: Step | None, step: dict[str, int], forward: int) -> None:
+        d = self.share.d
+        assert step["visit"] == isinstance(wanted, Visit)
+        assert step["retire"] == isinstance(wanted, Retire)
+        if wanted is not None and not step["fresh"]:
+            assert forward == (self.before["visit"] and self.before["slot"] == step["slot"])
+        held = [] if step["fresh"] else self.slots.get(step["slot"], [])
+        if isinstance(wanted, Visit):
+            y, x, channel = wanted.pixel
+            ky, kx = wanted.tap
+            assert step["pixel"] == self.share.case.x[y, x, channel] - d.in_zero
+            assert step["address"] == (channel * d.kernel_h + ky) * d.kernel_w + kx
+            self.slots[step["slot"]] = [*held, wanted]
+        elif isinstance(wanted, Retire):
+            row, column = wanted.output
+            place = row % 2, (column - self.share.work.first_col) % 2
+            assert step["row"] == (0 if d.pool else place[0])
+            assert step["merge"] == (d.pool and place != (0, 0))
+            self.retired.append((wanted.output, held))
+            self.slots.pop(step["slot"], None)
+        self.before = step
+
+
+def check(share: Share, seen: list[Seen]) -> None:
+    """Compare every pin in every cycle, and every output's visits at the end."""
+    model, sums = Model(share), Sums(share)
+    leaving: Step | None = None
+    for now, cycle in enumerate(seen):
+        pins, step = model.cycle(now, cycle)
+        assert cycle.pins == pins, f"cycle {now}"
+        sums.step(leaving, cycle.step, cycle.forward)
+        leaving = step
+    wanted = []
+    for stripe in share.stripes:
+        found = share.entries(stripe)
+        visits = [visit for entry in found for pixel in entry.pixels for visit in pixel]
+        for entry in found:
+            for retire in entry.token:
+                mine = [visit for visit in visits if visit.output == retire.output]
+                wanted.append((retire.output, mine))
+    assert sums.retired == wanted
+    assert not sums.slots
+
+
+@pytest.mark.parametrize("hold", PATTERNS)
+@pytest.mark.parametrize("idle", PATTERNS)
+@given(work=shares(cols=6), seed=st.integers(0, 999))
+@settings(max_examples=max(3, settings.default.max_examples // 25))
+def test_every_pixel_visits_its_outputs_in_the_stated_cycles(work, seed, idle, hold):
+    for share, seen in zip(work, drive(work, idle, hold, seed=seed), strict=True):
+        check(share, seen)
+
+
+class Sketch(Case):
+    """A picture with one pixel in the first and in the last word of its middle column."""
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Raw input map."""
+        x = np.zeros(self.shape, int)
+        x[0, self.shape[1] // 2, [0, -1]] = 7
+        return x
+
+
+def walk(case: Case) -> list[Seen]:
+    """Walk a case's only stripe without a stall."""
+    d = case.plan.descriptors[0]
+    share = Share(case.build, case, d, d.clusters[0])
+    (seen,) = drive([share], "none", "none", seed=0)
+    check(share, seen)
+    return seen
+
+
+@pytest.mark.parametrize("between", range(6))
+@pytest.mark.parametrize("visits", range(1, 6))
+def test_empty_words_hide_behind_the_visits_of_the_pixel_before(visits, between):
+    shape = (1, 2 * visits - 1, 4 * (between + 2))
+    build = TINY.replace(clusters=1)
+    seen = walk(Sketch(build=build, shape=shape, kernel=(1, visits), channels=4))
+    steps = [now for now, cycle in enumerate(seen) if cycle.pins.visiting]
+    assert len(steps) == 2 * visits
+    assert steps[visits] - steps[0] == max(visits, 1 + between)
+
+
+class Column(Case):
+    """The column of docs/core.md: two pixels, two empty words, and one pixel in the last word."""
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Raw input map."""
+        x = np.zeros(self.shape, int)
+        x[0, 2, [0, 3]] = x[1, 2, 6] = 1
+        return x
+
+
+def test_a_column_cycle_by_cycle():
+    seen = walk(Column(build=TINY, shape=(2, 5, 8), kernel=(1, 3), channels=8))
+    start = next(now for now, cycle in enumerate(seen) if cycle.entry and cycle.entry.pixels)
+    line = seen[start : start + 12]
+    assert "".join(" vr"[c.pins.visiting + 2 * c.pins.retiring] for c in line) == " vvvvvvvvvrr"
+    # The first word goes with its second pixel, the last one with the token.
+    assert [n for n, c in enumerate(line) if c.pins.taken] == [3, 4, 5, 9, 10, 11]
