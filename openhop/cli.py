@@ -24,6 +24,13 @@ class Engine(StrEnum):
     GOLDEN = "golden"
 
 
+class Frame(StrEnum):
+    """How the zeros of a bench lie."""
+
+    RANDOM = "random"
+    CLUSTERED = "clustered"
+
+
 class Verbs(TyperGroup):
     """The verbs, behind the boundary that turns errors into one line and exit code 2."""
 
@@ -117,11 +124,11 @@ def run(
 
 
 @app.command()
-def check(model: Model, json: Json = None) -> int:
+def check(model: Model, preset: Preset = "nullhop", json: Json = None) -> int:
     """Say for every node of a network whether the core runs it, and what to change if not."""
     from openhop.verbs import check as verb
 
-    return verb.main(model=model, json=json)
+    return verb.main(model=model, build_name=preset, json=json)
 
 
 @app.command(cls=TakesImages)
@@ -137,6 +144,47 @@ def cycles(
     from openhop.verbs import cycles as verb
 
     return verb.main(model=model, images=images or [], build_name=preset, json=json)
+
+
+@app.command()
+def bench(
+    table: Annotated[
+        str, typer.Argument(metavar="NAME|TABLE.csv", help="A bundled table of layers or a file.")
+    ],
+    preset: Preset = "nullhop",
+    engine: Annotated[
+        Engine, typer.Option(help="Simulated RTL, or the golden and the cycle model alone.")
+    ] = Engine.RTL,
+    zeros: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT", min=0, max=100, help="Zeros in every map; the table's if absent."
+        ),
+    ] = None,
+    frame: Annotated[Frame, typer.Option(help="Zeros without structure, or in clusters.")] = (
+        Frame.RANDOM
+    ),
+    layers: Annotated[
+        str, typer.Option(metavar="A,B", help="Layers to run; all of the table if absent.")
+    ] = "",
+    json: Json = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the figures as those to compare with.")
+    ] = False,
+) -> int:
+    """Run the layers of a table, chained where they fit, beside ideal and dense machines."""
+    from openhop.verbs import bench as verb
+
+    return verb.main(
+        table=table,
+        build_name=preset,
+        engine=engine.value,
+        zeros=zeros,
+        frame=frame.value,
+        layers=layers,
+        json=json,
+        record=record,
+    )
 
 
 @app.command(cls=TakesImages)
@@ -181,12 +229,22 @@ def synth(
     blocks: Annotated[
         bool, typer.Option("--blocks", help="Measure each kind of block alone, too.")
     ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the result in fpga/records, for `make bench`.")
+    ] = False,
     json: Json = None,
 ) -> int:
     """Synthesise, place and route the core out of context: area and clock frequency."""
     from openhop.verbs import synth as verb
 
-    return verb.main(build_name=preset, device_name=device, seeds=seeds, blocks=blocks, json=json)
+    return verb.main(
+        build_name=preset,
+        device_name=device,
+        seeds=seeds,
+        blocks=blocks,
+        record=record,
+        json=json,
+    )
 
 
 def main() -> None:

@@ -42,9 +42,24 @@ def is_table(name: str) -> bool:
 
 
 def table_path(name: str | Path) -> Path:
-    """File of a table of layers, given by its path or, with or without .csv, its bundled name."""
+    """File of a table of layers, given by its path or, with or without .csv, its bundled name.
+
+    Raises
+    ------
+    CompileError
+        If there is neither a file nor a bundled table of that name.
+    """
     path = Path(name)
-    return path if path.exists() else tables().get(str(name).removesuffix(".csv"), path)
+    if path.is_file():
+        return path
+    known = tables()
+    key = str(name).removesuffix(".csv")
+    if key not in known:
+        names = ", ".join(f"{known_name}.csv" for known_name in known)
+        raise CompileError(
+            str(name), "is neither a file nor a bundled table", f"give a CSV file or {names}"
+        )
+    return known[key]
 
 
 def model_path(model: str | Path) -> Path:

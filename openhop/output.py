@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+#: What is said of files and folders that the user must not write.
+UNWRITABLE = "cannot be written; choose another place"
 
 #: Columns of what is written to a file or a pipe.
 PIPE_WIDTH = 100
@@ -87,11 +90,28 @@ def require_writable(*paths: Path | None) -> None:
     """
     for path in filter(None, paths):
         if path.is_dir():
-            raise IsADirectoryError(21, "is a folder", str(path))
+            raise IsADirectoryError(21, "is a folder; give the name of a file", str(path))
         if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(2, "its folder does not exist", str(path))
+            raise FileNotFoundError(2, "its folder does not exist; make it first", str(path))
         if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-            raise PermissionError(13, "cannot be written", str(path))
+            raise PermissionError(13, UNWRITABLE, str(path))
+
+
+def require_folder(path: Path) -> None:
+    """Refuse a folder that can neither be written to nor made; it is not made yet.
+
+    Raises
+    ------
+    OSError
+        Names what is in the way.
+    """
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(20, "is no folder; give the name of a folder", str(place))
+    if not os.access(place, os.W_OK):
+        raise PermissionError(13, UNWRITABLE, str(place))
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -107,6 +127,13 @@ def write_file(path: Path, content: str | bytes) -> None:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> None:
+    """Write files by name into a folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        write_file(folder / name, content)
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:

@@ -12,6 +12,9 @@ from golden.network import Network
 #: Modes of pictures that are taken: black and white, grey, palette, colour; all 8 bit, no alpha.
 TAKEN = ("1", "L", "P", "RGB")
 
+GIVE = "give a PNG or JPEG file"
+DAMAGED = ("is a damaged or truncated picture", "save it or fetch it again")
+
 
 def load_picture(path: str | Path, network: Network) -> np.ndarray:
     """Read a picture as the input map of a network, (H, W, C) raw integers.
@@ -56,12 +59,10 @@ def load_picture(path: str | Path, network: Network) -> np.ndarray:
     except CompileError:
         raise
     except UnidentifiedImageError as error:
-        raise CompileError(name, "is not a picture", "give a PNG or JPEG file") from error
+        raise CompileError(name, "is not a picture", GIVE) from error
     except OSError as error:
-        raise CompileError(name, error.strerror or _DAMAGED) from error
+        what = (error.strerror, GIVE) if error.strerror else DAMAGED
+        raise CompileError(name, *what) from error
     except Exception as error:  # each of pillow's decoders has its own errors for broken data
-        raise CompileError(name, _DAMAGED) from error
+        raise CompileError(name, *DAMAGED) from error
     return network.quantise_input(pixels.reshape(rows, cols, channels))
-
-
-_DAMAGED = "is a damaged or truncated picture"

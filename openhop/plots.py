@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -109,8 +110,9 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element for a page."""
+    """Return a figure as an SVG element for a page; the same figure gives the same text."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(NO_METADATA))
+    with rc_context({"svg.hashsalt": "openhop"}):  # else the elements get random names
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(NO_METADATA))
     text = buffer.getvalue()
     return text[text.index("<svg") :]

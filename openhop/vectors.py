@@ -17,7 +17,7 @@ from golden.network import Network
 from golden.params import Build
 from hdl import verilog
 from hdl.layouts import MAP_BEAT, OUT_BEAT
-from openhop.output import write_file
+from openhop.output import write_files
 from openhop.templating import render
 from sim.network import map_beats
 from sim.recording import pack
@@ -142,7 +142,7 @@ def write_vectors(
     Parameters
     ----------
     folder : Path
-        A folder that is there.
+        Made if it is not there.
     network, build
         What the layers are of.
     layers : list of LayerVectors
@@ -168,8 +168,7 @@ def write_vectors(
             f"{layer.stem}.contexts.hex": _hex(layer.context_ends, 32),
             f"{layer.stem}.npz": layer.npz(),
         }
-    for name, content in files.items():
-        write_file(folder / name, content)
+    write_files(folder, files)
     return [folder / name for name in files]
 
 

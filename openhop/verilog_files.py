@@ -8,13 +8,13 @@ from golden.descriptor import CLUSTER_WORD, PASS_WORDS, SIGNED_FIELDS, Fault
 from golden.params import Build
 from hdl import verilog
 from hdl.core import Core
-from openhop.output import write_file
+from openhop.output import write_files
 from openhop.templating import render
 from sim.rtl import core_verilog
 
 
 def write_core(folder: Path, build: Build) -> list[Path]:
-    """Write the files of a core; return them, the Verilog first."""
+    """Write the files of a core into a folder, made if need be; return them, the Verilog first."""
     # Read for its ports only: hence the note to Amaranth in the first line.
     ports = verilog.ports(Core(build))
     files = {
@@ -31,8 +31,7 @@ def write_core(folder: Path, build: Build) -> list[Path]:
             faults=list(Fault),
         ),
     }
-    for name, text in files.items():
-        write_file(folder / name, text)
+    write_files(folder, files)
     return [folder / name for name in files]
 
 

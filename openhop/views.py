@@ -60,9 +60,9 @@ def refusals(refused: Sequence[Refusal]) -> Iterator[Text]:
         yield Text(f"Left out: {names}: {reason}", "yellow")
 
 
-def nodes(model: str, verdicts: Sequence[NodeVerdict]) -> Iterator[RenderableType]:
+def nodes(model: str, build: str, verdicts: Sequence[NodeVerdict]) -> Iterator[RenderableType]:
     """Verdicts on the nodes of a network, and what follows from them."""
-    result = table(model, "node", "type", "verdict", "note", left=4)
+    result = table(f"{model} on {build}", "node", "type", "verdict", "note", left=4)
     result.columns[-1].no_wrap = False
     for node in verdicts:
         verdict = Text(node.verdict, VERDICT_STYLES[node.verdict])
@@ -70,9 +70,9 @@ def nodes(model: str, verdicts: Sequence[NodeVerdict]) -> Iterator[RenderableTyp
     yield result
     count = sum(node.verdict is Verdict.UNSUPPORTED for node in verdicts)
     if count:
-        yield f"OpenHop cannot run this network: {count} of {len(verdicts)} nodes unsupported"
+        yield f"{build} cannot run this network: {count} of {len(verdicts)} nodes unsupported"
     else:
-        yield "OpenHop runs this network"
+        yield f"{build} runs this network"
 
 
 def summary(result: Report) -> Iterator[str]:

@@ -8,18 +8,24 @@ from rich.text import Text
 
 from fpga.builds import synthesise_build
 from fpga.devices import RESOURCES, Device, device, device_for
-from fpga.records import compare, load
+from fpga.records import compare, load, record_path, save
 from golden.params import preset
 from openhop.output import bar, require_writable, show, table, write_json
 
 
 def main(
-    *, build_name: str, device_name: str | None, seeds: int, blocks: bool, json: Path | None
+    *,
+    build_name: str,
+    device_name: str | None,
+    seeds: int,
+    blocks: bool,
+    record: bool,
+    json: Path | None,
 ) -> int:
     """Synthesise, print and write; 0 if the core fits the part, else 1."""
-    require_writable(json)
     build = preset(build_name)
     part = device(device_name) if device_name else device_for(build.name)
+    require_writable(json, record_path(build.name, part.name) if record else None)
     with bar(f"{build.name} on {part.name}") as shown:
 
         def progress(done: int, total: int, text: str) -> None:
@@ -28,6 +34,8 @@ def main(
         result = synthesise_build(build, part, seeds=seeds, blocks=blocks, progress=progress)
     show(_report(result, part))
     write_json(json, result)
+    if record:
+        show([Text(f"Recorded in {save(result)}")])
     return 0 if result["fits"] else 1
 
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from golden.params import preset
 from openhop import library
-from openhop.output import bar, require_writable, show, table, write_json
+from openhop.output import bar, require_folder, require_writable, show, table, write_json
 from openhop.vectors import layer_vectors, write_vectors
 
 
@@ -15,7 +15,7 @@ def main(
 ) -> int:
     """Compute, write and print what was written; 0."""
     require_writable(json)
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder(folder)
     build = preset(build_name)
     network = library.load(model)
     x, source = library.first_input(network, images or library.sample_pictures(model))
@@ -35,7 +35,7 @@ def main(
     for layer in layers:
         sizes = (len(layer.control), len(layer.beats), len(layer.out), layer.counts.cycles)
         figures.add_row(layer.plan.layer.name, f"{layer.stem}.*", *(f"{size:,}" for size in sizes))
-    show([figures, Text(f"The commands to replay them stand in {folder / 'testbench.v'}")])
+    show([figures, Text(f"To replay them in Verilator: make -C {folder}")])
     write_json(
         json,
         {

@@ -6,14 +6,14 @@ from rich.text import Text
 
 from golden.params import preset
 from hdl.verilog import TOP
-from openhop.output import bar, require_writable, show, write_json
+from openhop.output import bar, require_folder, require_writable, show, write_json
 from openhop.verilog_files import write_core
 
 
 def main(*, build_name: str, folder: Path, json: Path | None) -> int:
     """Write the files and print their names; 0."""
     require_writable(json)
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder(folder)
     build = preset(build_name)
     with bar(f"writing {build.name}"):
         files = write_core(folder, build)

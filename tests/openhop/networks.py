@@ -1,9 +1,11 @@
 """Small networks, as ONNX files and as the golden model has them."""
 
 import numpy as np
+import onnx
 
 from golden.network import Conv, Network, TensorFormat
 from golden.requant import Scale, Shift
+from tests.compiler.networks import Builder, quantise
 
 RAW = TensorFormat(8, signed=False, scale=1.0)
 SIGNED = TensorFormat(8, signed=True, scale=1.0, zero_point=-3)
@@ -33,3 +35,9 @@ def two_layers() -> Network:
         pads=(0, 1, 1, 0),
     )
     return Network("pair", (9, 10, 3), RAW, (first, second))
+
+
+def classifier(pad: int = 0) -> onnx.ModelProto:
+    """A quantised network of two layers that fits the smallest build; takes 8x8 grey pictures."""
+    net = Builder((1, 8, 8)).conv(4, (3, 3), pads=[pad] * 4).relu().pool().flatten()
+    return quantise(net.gemm(3, 4 * (3 + pad) ** 2).model())

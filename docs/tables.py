@@ -1,0 +1,232 @@
+"""Fills in the tables of README.md from the records and the presets.
+
+    python docs/tables.py            # writes README.md
+    python docs/tables.py --check    # says whether README.md is what it would write
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `TABLES` has the function of each
+name. Records are JSON and text below docs/figures, and models/fashion/accuracy.json.
+"""
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from golden.params import PRESETS, Build
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+FIGURES = ROOT / "docs" / "figures"
+RUN = "fashion_nullhop"
+
+#: Characters of a line of text.
+LINE = 119
+
+#: Input channels from which on a 3x3 layer counts for the headline, as `openhop run` has it.
+WIDE_CHANNELS = 64
+
+PURPOSES = {
+    "tiny": "tests; compiles in seconds",
+    "tiny8": "tests; compiles in seconds",
+    "up5k": "iCE40UP5K",
+    "ecp5_85f": "LFE5U-85F",
+    "nullhop": "the size of the paper; simulation",
+}
+
+
+def record(name: str) -> dict[str, Any]:
+    """Read a record of docs/figures."""
+    return json.loads((FIGURES / f"{name}.json").read_text())
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """Return a table whose first `left` columns are text, the others figures."""
+    rule = ["---" if index < left else "---:" for index in range(len(header))]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage."""
+    return f"{100 * share:.1f} %"
+
+
+def output() -> str:
+    """What `make run` prints: the first labels, and the summary."""
+    lines = (FIGURES / f"{RUN}.txt").read_text().splitlines()
+    summary = next(index for index, line in enumerate(lines) if line.startswith("Labels:"))
+    # Without the speed of the simulation, which the machine decides.
+    rest = [line for line in lines[summary:] if not line.startswith("Simulation:")]
+    shown = [*lines[:2], "...", *rest]
+    return "```\n" + "".join(f"{line.rstrip()}\n" for line in shown) + "```\n"
+
+
+def layers() -> str:
+    """Cycles of each layer, mean of the pictures, and the ratios."""
+    run = record(RUN)
+    lanes = PRESETS[run["preset"]].lanes
+
+    def row(name: str, shape: Sequence[str], item: dict[str, Any]) -> list[str]:
+        cycles = [item["dense_ops"] / lanes]
+        cycles += [item[key] for key in ("cycles", "cycles_compute", "cycles_ideal")]
+        ratios = [item[key] for key in ("utilisation", "efficiency")]
+        return [
+            name,
+            *shape,
+            percent(item["input_zeros"]),
+            *(f"{number / run['images']:,.0f}" for number in cycles),
+            *map(percent, ratios),
+        ]
+
+    def times(sizes: Sequence[int]) -> str:
+        return "x".join(map(str, sizes))
+
+    rows = [
+        row(layer["name"], (times(layer["in_shape"]), times(layer["kernel"])), layer)
+        for layer in run["layers"]
+    ]
+    rows.append(row("**total**", ("", ""), run["total"]))
+    header = ("layer", "input", "kernel", "zeros", "dense", "cycles", "compute", "ideal")
+    return markdown((*header, "utilisation", "efficiency"), rows, left=3)
+
+
+def headline() -> str:
+    """What it comes to, each figure with the command that gives it."""
+    run, accuracy = record(RUN), json.loads((ROOT / "models/fashion/accuracy.json").read_text())
+    total, images, lanes = run["total"], run["images"], PRESETS[run["preset"]].lanes
+    wide = [
+        layer
+        for layer in run["layers"]
+        if (layer["kind"], layer["kernel"]) == ("conv", [3, 3])
+        and layer["in_shape"][2] >= WIDE_CHANNELS
+    ]
+    ideal, compute = (sum(item[key] for item in wide) for key in ("cycles_ideal", "cycles_compute"))
+    predicted = all(layer["cycles"] == layer["cycles_model"] for layer in run["layers"])
+    top1 = accuracy["top1"]
+    evaluate = "`python models/fashion/evaluate.py`"
+    rows = [
+        (
+            f"values of the RTL against the golden model, {images} pictures, 7 layers",
+            "all equal" if run["bit_exact"] else "NOT equal",
+            "`make run`",
+        ),
+        (
+            "cycles of the RTL against the cycle model, the same",
+            "all equal" if predicted else "NOT equal",
+            "`make run`",
+        ),
+        ("cycles per picture", f"{total['cycles'] / images:,.0f}", "`make run`"),
+        (
+            "cycles per picture if no zero were skipped and no lane ever waited",
+            f"{total['dense_ops'] / lanes / images:,.0f}",
+            "`make run`",
+        ),
+        (
+            "dense operations per lane and cycle, every cycle counted",
+            percent(total["dense_ops"] / lanes / total["cycles"]),
+            "`make run`",
+        ),
+        (
+            f"utilisation of the 3x3 layers with {WIDE_CHANNELS} or more input channels",
+            percent(ideal / compute),
+            "`make run`",
+        ),
+        ("labels right, sample pictures", f"{run['correct']} of {images}", "`make run`"),
+        *(
+            (f"labels right, 10,000 test pictures, {name}", f"{100 * top1[key]:.2f} %", evaluate)
+            for key, name in (("float", "float32"), ("int8", "8 bits"), ("int16", "16 bits"))
+        ),
+    ]
+    return markdown(("what", "figure", "command"), rows, left=3)
+
+
+def golden() -> str:
+    """Time of the golden convolution beside ONNX Runtime's."""
+    results = record("conv_speed")["results"]
+    names = {"squeezenet": "SqueezeNet v1.1", "vgg16": "VGG-16"}
+    rows = [
+        (
+            names[item["network"]],
+            f"{item['mmac']:,.1f} M",
+            str(item["threads"]),
+            f"{item['golden_ms']:.1f} ms",
+            f"{item['onnxruntime_ms']:.1f} ms",
+            f"{item['ratio']:.1f}",
+            "yes" if item["equal"] else "NO",
+        )
+        for item in results
+    ]
+    header = ("convolutions of", "multiplications", "threads", "golden", "ONNX Runtime", "ratio")
+    return markdown((*header, "bits equal"), rows)
+
+
+def conditions() -> str:
+    """On what the golden convolution was measured."""
+    speed = record("conv_speed")
+    tools = ", ".join(f"{name} {version}" for name, version in speed["tools"].items())
+    given = speed["conditions"]
+    text = (
+        f"Sums of each layer's median of {given['repeats']} runs; maps: {given['maps']}; weights: "
+        f"{given['weights']}; {given['processors']} cores of an {given['machine']}; {tools}."
+    )
+    return textwrap.fill(text, LINE) + "\n"
+
+
+def presets() -> str:
+    """The builds that have a name."""
+
+    def row(build: Build) -> list[str]:
+        maps = build.clusters * build.map_words * build.word_pixels * build.act_bytes
+        return [
+            f"`{build.name}`",
+            PURPOSES[build.name],
+            f"{build.clusters} x {build.lanes_per_cluster}",
+            f"{build.act_bits} / {build.weight_bits} / {build.acc_bits}",
+            f"{build.weight_words:,}",
+            f"{maps / 1024:,.0f}",
+            f"{build.on_chip_bytes / 1024:,.0f}",
+            str(build.k_max),
+            str(build.drain),
+            ", ".join(build.requant),
+        ]
+
+    header = ("preset", "for", "lanes", "bits", "weights per lane", "map KiB", "all KiB", "k max")
+    return markdown((*header, "drain", "requantisers"), map(row, PRESETS.values()), left=2)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "output": output,
+    "headline": headline,
+    "layers": layers,
+    "golden": golden,
+    "conditions": conditions,
+    "presets": presets,
+}
+
+
+def fill(text: str) -> str:
+    """Return the text with every table made anew."""
+    names = re.findall(r"^<!-- table: (\w+) -->$", text, re.MULTILINE)
+    for name in names:
+        block = re.compile(rf"^(<!-- table: {name} -->\n).*?^(<!-- end -->)$", re.M | re.S)
+        table = TABLES[name]()
+        text, count = block.subn(lambda found, made=table: found[1] + made + found[2], text)
+        if count != 1:
+            raise ValueError(f"table {name} must have one beginning and one end")
+    return text
+
+
+def main() -> None:
+    """Write README.md, or with --check only compare."""
+    text = README.read_text()
+    made = fill(text)
+    if "--check" not in sys.argv[1:]:
+        README.write_text(made)
+    elif made != text:
+        sys.exit("README.md is not what the records give: run python docs/tables.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Benches on a small core: chains and single layers in RTL, bit for bit and cycle for cycle."""
+
+import pytest
+
+from compiler.errors import CompileError
+from golden.params import preset
+from openhop import library
+from openhop.bench_records import FOLDER, compare, load
+from openhop.benching import Bench, bench
+from openhop.layer_table import COLUMNS, TableError
+from openhop.peers import Systolic
+
+TINY = preset("tiny")
+HEADER = ",".join(COLUMNS)
+FIRST = "first,12,14,3,8,3,3,1,1,1,1,1,1,0,0.984"
+SECOND = "second,12,14,8,12,3,3,1,1,1,1,1,1,1,0.5"
+#: No build can: padding as wide as the kernel.
+WIDE = "wide,6,7,12,12,1,1,1,1,1,1,1,1,0,0.4"
+THIRD = "third,8,9,12,6,3,3,1,1,0,0,0,0,0,0.3"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write lines to a table and return its path."""
+
+    def write(*lines: str):
+        path = tmp_path / "small.csv"
+        path.write_text("\n".join([HEADER, *lines]))
+        return path
+
+    return write
+
+
+def names(result: Bench) -> list[str]:
+    return [layer.figures.name for layer in result.layers]
+
+
+@pytest.mark.parametrize("frame", ["random", "clustered"])
+@pytest.mark.parametrize("zeros", [None, 0.696])
+def test_a_chain_in_rtl(table, frame, zeros):
+    steps = []
+    result = bench(
+        table(FIRST, SECOND, THIRD.replace("8,9", "6,7")),
+        TINY,
+        frame=frame,
+        zeros=zeros,
+        progress=lambda *step: steps.append(step),
+    )
+    assert result.chained
+    assert result.passed
+    assert names(result) == ["first", "second", "third"]
+    for layer, target in zip(result.layers, (0.016, 0.5, 0.7), strict=True):
+        sums = layer.figures.sums
+        assert sums.exact
+        assert sums.as_predicted
+        assert sums.cycles == sums.cycles_model
+        assert layer.zeros_target == pytest.approx(zeros or target)
+        assert sums.input_zeros == pytest.approx(layer.zeros_target, abs=0.01)
+    assert result.sim_cycles_per_s
+    done = [done for text, done, _ in steps if text.startswith("simulating")]
+    assert done == sorted(done)
+    assert 0 < done[-1] <= 3
+
+
+def test_the_models_predict_what_the_rtl_does(table):
+    path = table(FIRST, SECOND)
+    contents = [bench(path, TINY, engine=engine).json() for engine in ("rtl", "golden")]
+    aside = {"engine", "bit_exact", "as_predicted", "sim_cycles_per_s"}
+    assert [content["bit_exact"] for content in contents] == [True, None]
+    for content in contents:
+        for part in (content, content["total"], *content["layers"]):
+            for key in aside & set(part):
+                del part[key]
+    assert contents[0] == contents[1]
+
+
+def test_a_chain_goes_on_behind_a_layer_that_cannot_run(table):
+    result = bench(table(FIRST, SECOND, WIDE, THIRD), TINY)
+    assert result.chained
+    assert names(result) == ["first", "second", "third"]
+    assert [refusal.name for refusal in result.refused] == ["wide"]
+    assert "pads" in result.refused[0].reason
+    assert not result.passed
+    assert result.total.exact
+    assert result.total.as_predicted
+
+
+def test_layers_of_a_chain_are_the_same_alone(table):
+    path = table(FIRST, SECOND, WIDE, THIRD)
+    whole = bench(path, TINY, engine="golden")
+    some = bench(path, TINY, engine="golden", names=["third", "first"])
+    assert (whole.selected, some.selected) == (False, True)
+    assert names(some) == ["first", "third"]
+    assert some.refused == ()
+    for layer in some.layers:
+        (same,) = (other for other in whole.layers if other.figures.name == layer.figures.name)
+        # Rows of the input are cut otherwise where the layer before is not in the program.
+        assert layer.figures.sums.useful_ops == same.figures.sums.useful_ops
+
+
+@pytest.mark.parametrize("frame", ["random", "clustered"])
+def test_layers_by_themselves_in_rtl(table, frame):
+    result = bench(table(FIRST, THIRD, WIDE), TINY, frame=frame, zeros=0.4)
+    assert not result.chained
+    assert names(result) == ["first", "third"]
+    assert [refusal.name for refusal in result.refused] == ["wide"]
+    assert result.total.exact
+    assert result.total.as_predicted
+    assert result.total.input_zeros == pytest.approx(0.4, abs=0.05)
+
+
+def test_what_stands_beside(table):
+    result = bench(table(FIRST, SECOND), TINY, engine="golden")
+    first, second = result.layers
+    assert first.systolic == Systolic(os=21 * (27 + 22) - 1, ws=4 * (168 + 30) - 1)
+    assert result.systolic == first.systolic + second.systolic
+    content = result.json()
+    assert content["total"]["cycles_systolic_os"] == first.systolic.os + second.systolic.os
+    assert content["nullhop"] is None
+    assert content["layers"][1]["pool"] is True
+
+
+def test_a_table_of_which_nothing_runs(table):
+    with pytest.raises(CompileError, match="pads"):
+        bench(table(WIDE), TINY, engine="golden")
+
+
+@pytest.mark.parametrize("lines", [[FIRST, THIRD], [FIRST, SECOND]], ids=["single", "chain"])
+def test_an_impossible_layer_names_its_line(table, lines):
+    # 12x14 convolutions become 6x7 after the pool: a kernel of 7x9 is larger.
+    bad = "bad,6,7,12,6,7,9,1,1,0,0,0,0,0,0.3"
+    with pytest.raises(TableError, match=r"small.csv line 4: layer 'bad': kernel 7x9 is larger"):
+        bench(table(*lines, bad), TINY, engine="golden")
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("record", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_records_hold(record):
+    content = load(record)
+    assert content
+    result = bench(
+        library.table_path(content["model"]),
+        preset(content["preset"]),
+        zeros=content["zeros"],
+        frame=content["frame"],
+    )
+    assert compare(content, result) == []
+    assert result.total.exact
+    assert result.total.as_predicted
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("table", ["vgg16", "vgg19", "squeezenet", "alexnet", "resnet50"])
+def test_golden_predicts_whole_networks(table):
+    result = bench(library.table_path(table), preset("nullhop"), engine="golden")
+    assert result.total.cycles > 0
+    assert all(
+        layer.figures.sums.input_zeros == pytest.approx(layer.zeros_target, abs=0.01)
+        for layer in result.layers
+        if result.chained
+    )
