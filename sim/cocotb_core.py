@@ -1,14 +1,15 @@
 """Coroutines that replay recorded streams at the pins of the generated Verilog, run by cocotb.
 
-`sim.cocotb_run` starts the simulator and hands over the streams in a file; this module is what
-runs inside it. Roles: a `StreamDriver` for each input, a `StreamMonitor` for the output, and a
-`Testbench` that owns them.
+`sim.cocotb_run` starts the simulator and hands over the streams in files; this module is what runs
+inside it. Roles: a `StreamDriver` for each input, a `StreamMonitor` for the output, and a
+`Testbench` that owns the pins and runs one recording after the other.
 """
 
 import os
 import random
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import cocotb
@@ -19,12 +20,12 @@ from cocotb.triggers import RisingEdge
 from hdl.layouts import MAP_BEAT, OUT_BEAT
 from sim.recording import STREAMS, Recording, pack, save_result, unpack
 from sim.streams import (
+    CLEAR_LIMIT,
     COUNTER_LATENCY,
     COUNTERS,
     FAULT_WATCH,
     OUT_BEATS,
     FaultReport,
-    Gaps,
     LayerEnd,
     RunResult,
     difference,
@@ -42,6 +43,8 @@ class Idle:
 
     def now(self) -> bool:
         """Whether the stream is idle in the cycle that begins."""
+        if not self._chance:
+            return False
         if self._left:
             self._left -= 1
             return True
@@ -116,16 +119,13 @@ class StreamMonitor:
 class Testbench:
     """The core between two drivers and a monitor, with a clock of 10 ns."""
 
-    def __init__(self, dut: SimHandleBase, gaps: Gaps) -> None:
+    def __init__(self, dut: SimHandleBase) -> None:
         self.dut = dut
-        source = random.Random(gaps.seed)
-        self._streams = [Stream(dut, name) for name in ("i_control", "i_map", "o_map")]
-        control, beats, out = self._streams
-        self.control = StreamDriver(control, Idle(gaps.control, gaps.burst, source))
-        self.map = StreamDriver(beats, Idle(gaps.map, gaps.burst, source))
-        self.out = StreamMonitor(out, Idle(gaps.out, gaps.burst, source))
+        self._control, self._map, self._out = self._streams = [
+            Stream(dut, name) for name in ("i_control", "i_map", "o_map")
+        ]
         self._edge = RisingEdge(dut.clk)
-        #: Cycles since the reset.
+        #: Cycles since the run began.
         self.cycle = 0
 
     async def reset(self) -> None:
@@ -133,10 +133,24 @@ class Testbench:
         dut = self.dut
         dut.clear.value = 0
         dut.rst.value = 1
+        self._quiet()
         Clock(dut.clk, 10, unit="ns").start()
         for _ in range(2):
             await self._edge
         dut.rst.value = 0
+
+    async def clear(self) -> None:
+        """Pulse `clear`, after which the core must come to rest without a fault."""
+        dut = self.dut
+        self._quiet()
+        dut.clear.value = 1
+        await self._edge
+        dut.clear.value = 0
+        for _ in range(CLEAR_LIMIT):
+            await self._edge
+            if not (dut.busy.value or dut.fault.value):
+                return
+        raise AssertionError(f"the core is not idle {CLEAR_LIMIT} cycles after clear")
 
     async def run(self, recording: Recording) -> RunResult:
         """Replay the streams until the last layer ends or the core stops with a fault.
@@ -147,19 +161,42 @@ class Testbench:
             If that takes too long, if anything moves after a fault, or if a layer ends before it
             took all of its input.
         """
+        gaps = recording.gaps
+        source = random.Random(gaps.seed)
+        control = StreamDriver(self._control, Idle(gaps.control, gaps.burst, source))
+        beats = StreamDriver(self._map, Idle(gaps.map, gaps.burst, source))
+        out = StreamMonitor(self._out, Idle(gaps.out, gaps.burst, source))
+        tasks = [
+            cocotb.start_soon(control.drive(recording.control.tolist())),
+            cocotb.start_soon(beats.drive(pack(recording.beats, MAP_BEAT))),
+            cocotb.start_soon(out.watch()),
+        ]
+        result = await self._until_end(recording)
+        for task in tasks:
+            task.cancel()
         given = (len(recording.control), len(recording.beats))
-        cocotb.start_soon(self.control.drive(recording.control.tolist()))
-        cocotb.start_soon(self.map.drive(pack(recording.beats, MAP_BEAT)))
-        cocotb.start_soon(self.out.watch())
-        first = last = 0
-        started = False
+        taken = (control.taken, beats.taken)
+        assert result.fault or taken == given, (
+            f"ended after {taken} of {given} control words and map beats"
+        )
+        return replace(
+            result,
+            out=unpack(out.payloads, OUT_BEAT, OUT_BEATS),
+            control_taken=control.taken,
+            map_taken=beats.taken,
+        )
+
+    async def _until_end(self, recording: Recording) -> RunResult:
+        """Wait for the end; the result says nothing yet of what the streams carried."""
+        first, self.cycle = None, 0
         ends: list[LayerEnd] = []
         fault = None
+        last = 0
         while len(ends) < recording.ends and fault is None:
             await self._next()
             assert self.cycle <= recording.max_cycles, f"no end in {recording.max_cycles} cycles"
-            if not started and self._streams[0].moves():
-                started, first = True, self.cycle - 1
+            if first is None and self._control.moves():
+                first = self.cycle - 1
             if self.dut.done.value:
                 last = self.cycle
                 for _ in range(COUNTER_LATENCY):
@@ -168,14 +205,14 @@ class Testbench:
             elif self.dut.fault.value:
                 last = self.cycle
                 fault = await self._fault()
-        taken = (self.control.taken, self.map.taken)
-        assert fault or taken == given, f"ended after {taken} of {given} control words and map beats"
+        nothing = unpack([], OUT_BEAT, OUT_BEATS)
+        cycles = last - (first or 0)
         return RunResult(
-            out=unpack(self.out.payloads, OUT_BEAT, OUT_BEATS),
+            out=nothing,
             ends=tuple(ends),
-            cycles=last - first,
-            control_taken=self.control.taken,
-            map_taken=self.map.taken,
+            cycles=cycles,
+            control_taken=0,
+            map_taken=0,
             fault=fault,
         )
 
@@ -183,30 +220,42 @@ class Testbench:
         await self._edge
         self.cycle += 1
 
+    def _quiet(self) -> None:
+        """Offer nothing and take nothing."""
+        self._control.valid.value = 0
+        self._map.valid.value = 0
+        self._out.ready.value = 0
+
     def _counters(self) -> dict[str, int]:
         return {name: getattr(self.dut, f"c_{name}").value.to_unsigned() for name in COUNTERS}
 
     async def _fault(self) -> FaultReport:
         """Read the fault, and watch that nothing moves any more."""
-        row, col = (getattr(self.dut, f"fault_{name}").value.to_unsigned() for name in ("row", "col"))
+        row, col = (
+            getattr(self.dut, f"fault_{name}").value.to_unsigned() for name in ("row", "col")
+        )
         fault = FaultReport(code=self.dut.fault.value.to_unsigned(), row=row, col=col)
         for _ in range(FAULT_WATCH):
-            assert not any(stream.moves() for stream in self._streams), f"streams move after {fault}"
+            moves = any(stream.moves() for stream in self._streams)
+            assert not moves, f"streams move after {fault}"
             await self._next()
         return fault
 
 
 @cocotb.test()
 async def replay(dut: SimHandleBase) -> None:
-    """Replay a recording and compare what comes out with what it expects, bit for bit."""
-    path = Path(os.environ[STREAMS])
-    recording = Recording.load(path)
-    bench = Testbench(dut, recording.gaps)
+    """Replay recordings and compare what comes out with what they expect, bit for bit."""
+    bench = Testbench(dut)
     await bench.reset()
-    start = time.perf_counter()
-    result = await bench.run(recording)
-    save_result(path.with_name("result.npz"), result, seconds=time.perf_counter() - start)
-    code = result.fault.code if result.fault else 0
-    assert code == recording.fault, f"fault {code} instead of {recording.fault}"
-    if recording.expected is not None:
-        assert (text := difference(result.out, recording.expected)) == "", text
+    for path in sorted(Path(os.environ[STREAMS]).glob("*.streams.npz")):
+        recording = Recording.load(path)
+        start = time.process_time()
+        result = await bench.run(recording)
+        seconds = time.process_time() - start
+        save_result(path.with_name(path.name.replace("streams", "result")), result, seconds=seconds)
+        code = result.fault.code if result.fault else 0
+        assert code == recording.fault, f"fault {code} instead of {recording.fault}"
+        if recording.expected is not None:
+            assert (text := difference(result.out, recording.expected)) == "", text
+        if result.fault:
+            await bench.clear()

@@ -1,4 +1,4 @@
-"""The core as a compiled model: streams in, streams and cycles out, about a million cycles a second.
+"""The core as a compiled model: streams in, streams and cycles out, at full speed.
 
     with NativeCore(preset("tiny")) as core:
         result = core.run(control, map_beats)
@@ -20,6 +20,7 @@ from golden.params import Build
 from hdl import verilog
 from sim.rtl import core_verilog
 from sim.streams import (
+    CLEAR_LIMIT,
     COUNTERS,
     OUT_BEATS,
     FaultReport,
@@ -37,9 +38,6 @@ SLICE = 1 << 18
 
 #: A run in which no stream moves for so many cycles is given up.
 PATIENCE = 1 << 20
-
-#: Cycles within which the core is idle again after `clear`.
-CLEAR_LIMIT = 1 << 16
 
 
 class _Job(ctypes.Structure):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.streams import FaultReport, Gaps, LayerEnd, RunResult
 
-#: Environment variable with the file of the recording.
+#: Environment variable with the folder of the recordings, `*.streams.npz`, in order of their names.
 STREAMS = "OPENHOP_STREAMS"
 
 
@@ -64,13 +64,13 @@ class Recording:
             return cls(
                 control=file["control"],
                 beats=file["beats"],
-                expected=file["expected"] if "expected" in file else None,
+                expected=file.get("expected"),
                 **{**meta, "gaps": Gaps(**meta["gaps"])},
             )
 
 
 def save_result(path: Path, result: RunResult, *, seconds: float) -> None:
-    """Write a result, and the seconds that its simulation took, to an npz file."""
+    """Write a result, and the processor time of its simulation, to an npz file."""
     meta = {
         "ends": [asdict(end) for end in result.ends],
         "cycles": result.cycles,
@@ -99,7 +99,7 @@ def load_result(path: Path) -> tuple[RunResult, float]:
 
 def pack(beats: NDArray[np.void], layout: data.StructLayout) -> list[int]:
     """Return the payload words of beats whose fields are those of the layout."""
-    fields = [(beats[name].tolist(), field.offset) for name, field in layout]
+    fields = [(beats[name].tolist(), part.offset) for name, part in layout]
     words = [0] * len(beats)
     for values, offset in fields:
         words = [word | value << offset for word, value in zip(words, values, strict=True)]
@@ -110,7 +110,7 @@ def unpack(words: Iterable[int], layout: data.StructLayout, dtype: np.dtype) -> 
     """Return the beats of payload words, as an array of `dtype` with the layout's fields."""
     words = list(words)
     beats = np.empty(len(words), dtype)
-    for name, field in layout:
-        mask = (1 << field.width) - 1
-        beats[name] = [word >> field.offset & mask for word in words]
+    for name, part in layout:
+        mask = (1 << part.width) - 1
+        beats[name] = [word >> part.offset & mask for word in words]
     return beats

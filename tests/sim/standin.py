@@ -18,16 +18,16 @@ from sim.streams import COUNTERS, OUT_BEATS
 TOP = "standin"
 
 #: Fields of the first control word of a layer.
-HEADER = (("beats", 32), ("words", 12), ("hold", 12), ("fault", 4), ("leak", 1))
+HEADER = (("beats", 32), ("words", 12), ("hold", 12), ("fault", 4), ("leak", 1), ("trip", 1))
 
 
-def header(*, beats: int = 0, words: int = 0, hold: int = 0, fault: int = 0, leak: int = 0) -> int:
-    """Pack the control word that starts a layer."""
-    values = {"beats": beats, "words": words, "hold": hold, "fault": fault, "leak": leak}
+def header(**values: int) -> int:
+    """Pack the control word that starts a layer; what is not named is zero."""
     word = position = 0
     for name, bits in HEADER:
-        word |= values[name] << position
+        word |= values.pop(name, 0) << position
         position += bits
+    assert not values
     return word
 
 
@@ -38,7 +38,7 @@ class Standin(wiring.Component):
     segment modulo 16, `length` the bytes of the segment with its last beat and zero before.
     A fault is reported in row (segment) and column (beat of the segment) where the copy stood;
     with `leak` control words are taken all the same. An input that withdraws what it offered fails
-    an assertion.
+    an assertion, and so does the end of a layer with `trip`.
 
     Parameters
     ----------
@@ -151,6 +151,7 @@ class Standin(wiring.Component):
             with m.State("rest"):
                 m.next = "head"
 
+        m.d.sync += Assert(~(self.done & told.trip))
         for name, pins in (("control", self.i_control), ("map", self.i_map)):
             offered = Signal(name=f"{name}_offered")
             m.d.sync += offered.eq(pins.valid & ~pins.ready)
