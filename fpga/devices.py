@@ -7,7 +7,7 @@ from dataclasses import dataclass
 RESOURCES = ("lut", "ff", "bram", "dsp")
 
 #: LUTs above which a design is placed and routed with `Device.large_options`.
-LARGE_LUTS = 12_000
+LARGE_LUTS = 20_000
 
 
 #: Name of the file with `Device.pins`.
@@ -56,10 +56,12 @@ class Device:
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """Add up a Yosys netlist's cells as `lut`, `ff`, `bram` and `dsp`.
 
-        A carry cell of the ECP5 (`CCU2C`) is two LUTs and a LUT RAM (`TRELLIS_DPR16X4`) four, as
-        nextpnr packs them. On iCE40 a carry (`SB_CARRY`) sits beside its adder's LUT and costs
-        nothing of its own, and a logic cell holds a LUT and a flip-flop, so that a design may use
-        up to lut + ff of the part's cells.
+        A carry cell of the ECP5 (`CCU2C`) is two LUTs. A LUT RAM (`TRELLIS_DPR16X4`) is six: four
+        that store, and two whose inputs its write port takes up. nextpnr's TRELLIS_COMB sites are
+        more than these, by the cells through which a carry enters or leaves its chain. On iCE40 a
+        carry (`SB_CARRY`) sits beside its adder's LUT and costs nothing of its own, and a logic
+        cell holds a LUT and a flip-flop, so that a design may use up to lut + ff of the part's
+        cells.
         """
         total: dict[str, int] = dict.fromkeys(RESOURCES, 0)
         for cell, number in cells.items():
@@ -74,7 +76,7 @@ CELLS = {
     "ecp5": (
         ("LUT4", "lut", 1),
         ("CCU2C", "lut", 2),
-        ("TRELLIS_DPR16X4", "lut", 4),
+        ("TRELLIS_DPR16X4", "lut", 6),
         ("TRELLIS_FF", "ff", 1),
         ("DP16KD", "bram", 1),
         ("PDPW16KD", "bram", 1),

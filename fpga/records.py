@@ -1,7 +1,7 @@
 """Recorded results of `openhop synth`, and what a new result changes.
 
 The tools are deterministic, so a record is exact: any difference comes from the code, from a
-tool's version or from its options.
+tool's version or from its options. `openhop synth --record` writes one, `make record` all.
 """
 
 import json
@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from fpga.reports import spread
+
 #: Folder of the records in the source tree.
 FOLDER = Path(__file__).parent / "records"
 
 #: What is compared of the core and of every block; the rest of a record is there to be read.
-FIGURES = ("fits", "lut", "ff", "bram", "dsp", "fmax_mhz", "seeds", "options", "tools")
+FIGURES = ("fits", "lut", "ff", "bram", "dsp", "fmax_mhz", "options", "tools")
 
 
 class Change(NamedTuple):
@@ -36,10 +38,20 @@ def record_path(preset: str, device: str, folder: Path = FOLDER) -> Path:
     return folder / f"{preset}-{device}.json"
 
 
+def command(result: Mapping) -> str:
+    """Return the command that records a result anew."""
+    blocks = " --blocks" if result["blocks"] else ""
+    return (
+        f"openhop synth --preset {result['preset']} --device {result['device']}"
+        f" --seeds {result['seeds']}{blocks} --record"
+    )
+
+
 def save(result: Mapping, folder: Path = FOLDER) -> Path:
-    """Record a result of `fpga.builds.synthesise_build`; return the file."""
+    """Record a result of `fpga.builds.synthesise_build`, its command first; return the file."""
     path = record_path(result["preset"], result["device"], folder)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    record = {"command": command(result), **result}
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return path
 
 
@@ -58,19 +70,27 @@ def compare(record: Mapping, result: Mapping) -> list[Change]:
     """List the figures in which a result differs from its record: the core's, then the blocks'.
 
     A block that only one of them has counts as a change. Blocks are left out if the result has
-    none, so that a run of the core alone can be compared too.
+    none, so that a run of the core alone can be compared too; and if one has fewer seeds, the
+    frequency is that of the seeds that both have.
     """
-    changes = [*_differences("core", _figures(record), _figures(result))]
+    seeds = min(record["seeds"], result["seeds"])
+    changes = [*_differences("core", _figures(record, seeds), _figures(result, seeds))]
     if result["blocks"]:
-        before = {block["name"]: _figures(block) for block in record["blocks"]}
-        after = {block["name"]: _figures(block) for block in result["blocks"]}
+        before = {block["name"]: _figures(block, seeds) for block in record["blocks"]}
+        after = {block["name"]: _figures(block, seeds) for block in result["blocks"]}
         for name in before | after:
             changes += _differences(name, before.get(name), after.get(name))
     return changes
 
 
-def _figures(result: Mapping) -> dict:
-    return {key: result[key] for key in FIGURES if key in result}
+def _figures(result: Mapping, seeds: int) -> dict:
+    """Return what is compared, as if there had been no more than so many seeds."""
+    figures = {key: result[key] for key in FIGURES if key in result}
+    runs = result.get("runs", [])
+    if len(runs) > seeds:
+        figures["fmax_mhz"] = spread(run["fmax_mhz"] for run in runs[:seeds])
+        figures["fits"] = figures["fmax_mhz"] is not None
+    return figures
 
 
 def _differences(where: str, recorded: object, now: object) -> Iterator[Change]:

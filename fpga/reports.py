@@ -1,6 +1,7 @@
 """Reads the JSON reports of Yosys (`stat -json`) and nextpnr (`--report`)."""
 
-from collections.abc import Collection, Mapping
+import statistics
+from collections.abc import Collection, Iterable, Mapping
 
 
 def cell_counts(stat: Mapping) -> dict[str, int]:
@@ -34,6 +35,15 @@ def shortage(sites: Mapping[str, list[int]]) -> str | None:
 def max_frequency(report: Mapping) -> float:
     """Return the clock's maximum frequency after routing, in MHz."""
     return round(min(clock["achieved"] for clock in report["fmax"].values()), 2)
+
+
+def spread(speeds: Iterable[float | None]) -> dict[str, float] | None:
+    """Return `median`, `min` and `max` of the speeds, without those that are None; None if none."""
+    reached = sorted(speed for speed in speeds if speed is not None)
+    if not reached:
+        return None
+    median = round(statistics.median(reached), 2)
+    return {"median": median, "min": reached[0], "max": reached[-1]}
 
 
 def critical_path(report: Mapping) -> dict:

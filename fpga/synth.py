@@ -7,7 +7,6 @@ tools are WebAssembly: their figures depend on their versions and on the seed, n
 import itertools
 import json
 import os
-import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +28,7 @@ Progress = Callable[[int, int, str], None]
 # Amaranth names the parts of an array `x[0]`, `x[1]`. Yosys 0.70 gives these names to the bits of
 # `x` when it maps to LUTs, and stops when they are taken.
 _SCRIPT = f"""\
+read_verilog ram.v
 read_rtlil design.il
 rename -hide w:*]
 {{synth}} -top top -json netlist.json
@@ -57,7 +57,7 @@ def synthesise(
     device : Device
         The part.
     seeds : int
-        Runs of place and route, with the seeds 1 to `seeds`.
+        Runs of place and route, with the seeds 1 to `seeds`; with 0 the area alone is measured.
     progress : callable, optional
         Told of every step; there are 2 + `seeds`.
 
@@ -65,12 +65,14 @@ def synthesise(
     -------
     dict
         device : str, its name
-        fits : bool, whether the part holds the component in its wrapper
+        fits : bool, whether the part holds the component in its wrapper; without seeds, whether it
+            has as many sites
         reason : str or None, what is short if not
         lut, ff, bram, dsp : int, cells of the component alone, from Yosys (`Device.count`)
         wrapper : dict, the same four figures of the wrapper, already taken off
         sites : dict, `[used, available]` of the part's sites, wrapper included, from nextpnr
-        fmax_mhz : dict of `median`, `min`, `max` over the seeds; None if it does not fit
+        fmax_mhz : dict of `median`, `min`, `max` over the seeds; None if it does not fit, or
+            without seeds
         runs : list of dict, `seed` and `fmax_mhz` (None if no legal placement was found)
         critical_path : dict or None, of the run at the median, or next below it
         seeds : int
@@ -82,10 +84,10 @@ def synthesise(
     SynthError
         If a tool is missing or fails.
     ValueError
-        If `seeds` is below 1.
+        If `seeds` is below 0.
     """
-    if seeds < 1:
-        raise ValueError(f"seeds must be 1 or more, not {seeds}")
+    if seeds < 0:
+        raise ValueError(f"seeds must be 0 or more, not {seeds}")
     wrapper = ScanWrapper(component)
     step = _steps(2 + seeds, progress)
 
@@ -119,7 +121,7 @@ def synthesise(
             return _place_and_route(device, (*command, "--seed", str(seed)), files)
 
     runs: list[dict | None] = []
-    if reason is None:
+    if seeds and reason is None:
         # nextpnr uses one core; the threads wait for it.
         with ThreadPoolExecutor(min(seeds, os.cpu_count() or 1)) as pool:
             runs = list(pool.map(place_and_route, range(1, seeds + 1)))
@@ -129,14 +131,8 @@ def synthesise(
     reached = {
         seed: reports.max_frequency(report) for seed, report in enumerate(runs, start=1) if report
     }
-    fmax = path = None
+    path = None
     if reached:
-        speeds = sorted(reached.values())
-        fmax = {
-            "median": round(statistics.median(speeds), 2),
-            "min": speeds[0],
-            "max": speeds[-1],
-        }
         middle = sorted(reached, key=lambda seed: reached[seed])[(len(reached) - 1) // 2]
         path = reports.critical_path(runs[middle - 1] or {})
     return {
@@ -146,7 +142,7 @@ def synthesise(
         **cost,
         "wrapper": frame,
         "sites": sites,
-        "fmax_mhz": fmax,
+        "fmax_mhz": reports.spread(reached.values()),
         "runs": [{"seed": n + 1, "fmax_mhz": reached.get(n + 1)} for n in range(len(runs))],
         "critical_path": path,
         "seeds": seeds,

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-
 #: Name of the file, beside a run's results, with all that the program said.
 LOG = "log.txt"
 

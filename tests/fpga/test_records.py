@@ -5,14 +5,30 @@ import copy
 import pytest
 
 from fpga import records
-from fpga.builds import synthesise_build
-from fpga.devices import DEVICES
+from fpga.builds import blocks_of, synthesise_build
+from fpga.devices import DEVICES, RESOURCES
+from fpga.reports import spread
+from fpga.synth import synthesise
 from golden.params import PRESETS, preset
+from hdl.core import Core
+from hdl.lane import Lane
+
+RECORDS = records.load_all()
+
+
+def name_of(record):
+    return f"{record['preset']}-{record['device']}"
 
 
 def figures(lut, fmax, **more):
-    fmax_mhz = fmax and {"median": fmax, "min": fmax - 1, "max": fmax + 1}
-    return {"fits": fmax is not None, "lut": lut, "fmax_mhz": fmax_mhz, "runs": [lut], **more}
+    speeds = [fmax, fmax + 1, fmax - 1] if fmax else []
+    return {
+        "fits": fmax is not None,
+        "lut": lut,
+        "fmax_mhz": spread(speeds),
+        "runs": [{"seed": seed, "fmax_mhz": mhz} for seed, mhz in enumerate(speeds, start=1)],
+        **more,
+    }
 
 
 @pytest.fixture
@@ -20,7 +36,7 @@ def result():
     return {
         "preset": "tiny",
         "device": "up5k",
-        **figures(200, 50.0, tools={"yosys": "1"}),
+        **figures(200, 50.0, seeds=3, tools={"yosys": "1"}),
         "blocks": [
             {"name": "lane", "instances": 8, **figures(10, 80.0)},
             {"name": "drain", "instances": 1, **figures(20, 70.0)},
@@ -32,9 +48,19 @@ def test_a_record_is_read_as_it_was_written(result, tmp_path):
     assert records.load("tiny", "up5k", tmp_path) is None
     path = records.save(result, tmp_path)
     assert path == records.record_path("tiny", "up5k", tmp_path) == tmp_path / "tiny-up5k.json"
-    assert records.load("tiny", "up5k", tmp_path) == result
-    assert records.load_all(tmp_path) == [result]
-    assert records.compare(result, records.load("tiny", "up5k", tmp_path)) == []
+    record = records.load("tiny", "up5k", tmp_path)
+    assert {key: record[key] for key in result} == result
+    assert records.load_all(tmp_path) == [record]
+    assert records.compare(record, result) == []
+
+
+def test_a_record_names_the_command_that_made_it(result, tmp_path):
+    records.save(result, tmp_path)
+    record = records.load("tiny", "up5k", tmp_path)
+    assert list(record) == ["command", *result]
+    asked = "openhop synth --preset tiny --device up5k --seeds 3"
+    assert record["command"] == f"{asked} --blocks --record"
+    assert records.command({**result, "blocks": []}) == f"{asked} --record"
 
 
 def test_every_figure_that_moved_is_named(result):
@@ -51,7 +77,23 @@ def test_every_figure_that_moved_is_named(result):
 
 def test_what_is_not_a_figure_may_differ(result):
     now = copy.deepcopy(result)
-    now["runs"] = []
+    now["reason"] = "none"
+    assert records.compare(result, now) == []
+
+
+def test_fewer_seeds_are_compared_with_the_same_seeds(result):
+    now = {**result, **figures(200, 50.0, seeds=1), "blocks": []}
+    now["runs"], now["fmax_mhz"] = now["runs"][:1], spread([50.0])
+    assert records.compare(result, now) == []
+    assert records.compare(now, result | {"blocks": []}) == []
+    now["fmax_mhz"] = spread([40.0])
+    changed = [change.where for change in records.compare(result, now)]
+    assert changed == [f"core.fmax_mhz.{key}" for key in ("median", "min", "max")]
+
+
+def test_a_seed_without_placement_alone_does_not_fit(result):
+    result["runs"][0]["fmax_mhz"] = None
+    now = {**result, **figures(200, None, seeds=1), "blocks": []}
     assert records.compare(result, now) == []
 
 
@@ -77,25 +119,50 @@ def test_the_core_alone_is_compared_with_the_core(result):
 
 
 def test_every_record_is_of_a_preset_and_a_device():
-    for record in records.load_all():
+    assert RECORDS
+    for record in RECORDS:
         assert record["preset"] in PRESETS
         assert record["device"] in DEVICES
         assert records.record_path(record["preset"], record["device"]).is_file()
+        assert record["command"] == records.command(record)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=name_of)
+def test_a_record_agrees_with_the_table_of_parts(record):
+    part = DEVICES[record["device"]]
+    measured = {key: record[key] + record["wrapper"][key] for key in RESOURCES}
+    assert record["fits"] == (record["reason"] is None) == (record["fmax_mhz"] is not None)
+    if record["fits"]:
+        assert all(measured[key] <= getattr(part, key) for key in RESOURCES)
+    assert [block["name"] for block in record["blocks"]] == [
+        block.name for block in blocks_of(preset(record["preset"]))
+    ]
+
+
+@pytest.mark.parametrize(("name", "part"), [("tiny", "lfe5u-25f"), ("tiny", "up5k")])
+def test_the_smallest_core_has_the_recorded_area(name, part):
+    record = records.load(name, part)
+    core = synthesise(Core(preset(name)), DEVICES[part], seeds=0)
+    area = (*RESOURCES, "wrapper", "sites", "options", "tools")
+    assert {key: core[key] for key in area} == {key: record[key] for key in area}
+
+
+@pytest.mark.parametrize(("name", "part"), [("tiny", "lfe5u-25f"), ("tiny", "up5k")])
+def test_a_lane_of_the_smallest_core_gives_the_recorded_figures(name, part):
+    (record,) = (block for block in records.load(name, part)["blocks"] if block["name"] == "lane")
+    lane = synthesise(Lane(preset(name)), DEVICES[part], seeds=1)
+    area = (*RESOURCES, "wrapper", "sites", "options")
+    assert {key: lane[key] for key in area} == {key: record[key] for key in area}
+    assert lane["runs"][0] == record["runs"][0]
 
 
 @pytest.mark.bench
-def test_the_code_still_gives_the_recorded_figures():
-    changes = [
-        str(change)
-        for record in records.load_all()
-        for change in records.compare(
-            record,
-            synthesise_build(
-                preset(record["preset"]),
-                DEVICES[record["device"]],
-                seeds=record["seeds"],
-                blocks=bool(record["blocks"]),
-            ),
-        )
-    ]
-    assert changes == []
+@pytest.mark.parametrize("record", RECORDS, ids=name_of)
+def test_the_code_still_gives_the_recorded_figures(record):
+    result = synthesise_build(
+        preset(record["preset"]),
+        DEVICES[record["device"]],
+        seeds=record["seeds"],
+        blocks=bool(record["blocks"]),
+    )
+    assert list(map(str, records.compare(record, result))) == []

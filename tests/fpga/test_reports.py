@@ -66,3 +66,9 @@ def test_the_critical_path_is_the_one_between_registers():
 def test_the_slowest_clock_counts(achieved):
     clocks = {f"clk{n}": {"achieved": mhz} for n, mhz in enumerate(achieved)}
     assert reports.max_frequency({"fmax": clocks}) == 81.06
+
+
+def test_a_spread_leaves_out_what_was_not_placed():
+    assert reports.spread([3.0, None, 1.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
+    assert reports.spread([None, None]) is None
+    assert reports.spread([]) is None

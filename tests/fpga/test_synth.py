@@ -5,12 +5,12 @@ import itertools
 import pytest
 from amaranth.hdl import C, Cat, Module, Signal, signed
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from fpga import synth
 from fpga.devices import DEVICES, RESOURCES, device
 from fpga.tools import SynthError
+from hdl.memory import Ram
 
 
 class Macs(wiring.Component):
@@ -31,17 +31,16 @@ class Macs(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for n in range(self._lanes):
-            m.submodules[f"weights_{n}"] = weights = Memory(shape=signed(8), depth=256, init=[])
-            read, write = weights.read_port(), weights.write_port()
+            m.submodules[f"weights_{n}"] = weights = Ram(signed(8), 256)
             product = Signal(signed(16), name=f"product_{n}", reset_less=True)
             m.d.comb += [
-                read.addr.eq(self.address),
-                write.addr.eq(self.address),
-                write.data.eq(self.weight),
-                write.en.eq(self.write[n]),
+                weights.r_addr.eq(self.address),
+                weights.w_addr.eq(self.address),
+                weights.w_data.eq(self.weight),
+                weights.w_en.eq(self.write[n]),
             ]
             m.d.sync += [
-                product.eq(read.data * self.pixel),
+                product.eq(weights.r_data * self.pixel),
                 self.sum[n].eq(self.sum[n] + product),
             ]
         return m
@@ -73,9 +72,9 @@ def test_the_component_is_counted_without_its_wrapper(result):
     assert result["fits"]
     assert result["reason"] is None
     assert (result["bram"], result["dsp"]) == (1, 1)
-    # At least the memory's collision logic; up5k's multipliers contain product and sum.
-    assert result["ff"] >= 8 + 8 + 1
-    assert result["lut"] >= 8 + 8
+    # The memory has no collision logic; up5k's multipliers contain product and sum.
+    fabric = {"lfe5u-25f": (24, 16 + 24), "up5k": (0, 0)}
+    assert (result["lut"], result["ff"]) == fabric[result["device"]]
 
 
 def test_the_wrapper_costs_what_it_says(result):
@@ -210,6 +209,19 @@ def test_wires_cost_nothing(name):
     assert result["fmax_mhz"]["min"] > 200
 
 
-def test_seeds_must_be_positive():
-    with pytest.raises(ValueError, match="seeds must be 1 or more, not 0"):
-        synth.synthesise(Macs(1), DEVICES["up5k"], seeds=0)
+def test_a_lut_ram_costs_the_sites_that_it_blocks():
+    result = synth.synthesise(Ram(40, 16), device("lfe5u-25f"), seeds=0)
+    constant = 1  # nextpnr's own, for pins tied to one
+    assert (result["lut"], result["ff"], result["bram"]) == (60, 40, 0)
+    assert result["sites"]["TRELLIS_COMB"][0] == result["wrapper"]["lut"] + 60 + constant
+
+
+def test_without_seeds_the_area_is_measured_alone(result):
+    area = synth.synthesise(Macs(1), device(result["device"]), seeds=0)
+    placed = {"fmax_mhz": None, "critical_path": None, "runs": [], "seeds": 0}
+    assert area == {**result, **placed}
+
+
+def test_seeds_must_not_be_negative():
+    with pytest.raises(ValueError, match="seeds must be 0 or more, not -1"):
+        synth.synthesise(Macs(1), DEVICES["up5k"], seeds=-1)
