@@ -4,9 +4,9 @@
 
 prints, or writes, the figures of the native harness and of cocotb as JSON: minimum, median and
 maximum. cocotb comes twice: as its own runner compiles a design, with every signal in reach of
-Python, and as `sim.cocotb_run` does for the tests here, the pins alone. All run in one thread, so that processor time is what a clock on the wall shows on a machine that does nothing
-else; and they take turns. Compilation (minutes for 128 lanes, the first time) and start-up are left
-out.
+Python, and as `sim.cocotb_run` does for the tests here, with the pins alone. All run in one thread,
+so that processor time is what a clock on the wall shows on a machine that does nothing else; and
+they take turns. Compilation (minutes for 128 lanes, the first time) and start-up are left out.
 """
 
 import argparse

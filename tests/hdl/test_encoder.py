@@ -4,13 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from amaranth.back import rtlil
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from golden.params import PRESETS, Build, ceil_div, preset
+from golden.params import Build, ceil_div, preset
 from golden.segment import encode_sparse
-from hdl.encoder import Encoder, PacketGatherer, PacketWriter
+from hdl.encoder import Encoder
 from tests.hdl.harness import PATTERNS, expect_silence, get, put, recorder, simulate
 
 TINY, TINY8, NULLHOP = preset("tiny"), preset("tiny8"), preset("nullhop")
@@ -146,4 +143,3 @@ def test_packets_of_every_size(act_bits, channels):
     build = TINY.replace(lanes_per_cluster=8, act_bits=act_bits)
     made = traffic(build, channels=channels, columns=6, density=0.7, seed=channels)
     check(build, made, 0, "none", "none")
-    

@@ -88,6 +88,17 @@ def test_what_goes_wrong_is_told_in_one_line(standin_verilog, beats, words, more
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
+def test_with_every_signal_in_reach_the_results_are_the_same(standin_verilog, beats):
+    given = recording([header(beats=len(beats), hold=9)], beats, gaps=Gaps(map=0.5, seed=1))
+    (ours, _), (theirs, _) = (
+        simulate(standin_verilog, TOP, given, inside=inside)[0] for inside in (True, False)
+    )
+    assert np.array_equal(ours.out, theirs.out)
+    assert ours.ends == theirs.ends
+    assert executable(standin_verilog, TOP, inside=True) != executable(standin_verilog, TOP)
+
+
 def test_a_failed_assertion_of_the_design_is_an_error(standin_verilog, beats):
     with pytest.raises(SimulationError, match=r"cocotb.*Assertion failed"):
         simulate(standin_verilog, TOP, recording([header(trip=1)], beats[:0]))
