@@ -12,27 +12,34 @@ from golden.requant import Scale
 def control_streams(plan: LayerPlan) -> list[np.ndarray]:
     """Words of the layer's control stream, uint64, cut into its passes.
 
-    A pass is its descriptor, then for each group of lanes the bias and the scale of each lane,
-    then the group's weights, address by address, a bus word for every `weights_per_beat` lanes.
-    Lanes without an output channel get zeros.
+    A pass is its descriptor, then for each group of lanes the bias and the scale of each lane, then
+    its loads of weights. A load is a tile of input channels: for each group, address by address, a
+    bus word for every `weights_per_beat` lanes. Lanes without an output channel get zeros.
     """
     return [np.concatenate(list(_pass_words(plan, p))) for p in plan.passes]
 
 
 def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
-    layer, build = plan.layer, plan.build
-    yield np.array(pass_plan.descriptor.words(), np.uint64)
+    layer, build, d = plan.layer, plan.build, pass_plan.descriptor
+    yield np.array(d.words(), np.uint64)
     lanes = build.lanes_per_cluster
     first, end = pass_plan.channels
-    for start in range(first, end, lanes):
-        channels = slice(start, min(start + lanes, end))
+    groups = [slice(start, min(start + lanes, end)) for start in range(first, end, lanes)]
+    for channels in groups:
         count = channels.stop - channels.start
         parameters = np.zeros((lanes, 2), np.uint64)
         parameters[:count, 0] = layer.bias[channels].astype(np.int64).view(np.uint64)
         if isinstance(layer.requant, Scale):
             parameters[:count, 1] = layer.requant.scale[channels].view(np.uint32)
         yield parameters.ravel()
-        yield pack_weights(layer.weights[channels].reshape(count, -1), build)
+    tiles = []
+    for tile in range(d.tiles):
+        start = tile * d.tile_words * build.word_pixels
+        stop = start + d.tile_words * build.word_pixels if tile < d.tiles - 1 else d.in_channels
+        parts = [layer.weights[channels, start:stop] for channels in groups]
+        packed = [pack_weights(part.reshape(len(part), -1), build) for part in parts]
+        tiles.append(np.concatenate(packed))
+    yield from tiles * (d.loads // d.tiles)
 
 
 def pack_weights(weights: np.ndarray, build: Build) -> np.ndarray:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compiler.errors import CompileError
+from compiler.geometry import STRIDE_MAX
+from compiler.tiling import choose_tiling
 from golden.conv import bound
 from golden.descriptor import (
     REQUANT_SCALE,
@@ -12,7 +14,7 @@ from golden.descriptor import (
     PassDescriptor,
 )
 from golden.network import Conv, Network
-from golden.params import Build, ceil_div
+from golden.params import LOADS_MAX, Build, ceil_div
 from golden.requant import Scale, Shift
 
 #: Cycles that a stripe costs a cluster beside its visits, for choosing a split.
@@ -126,7 +128,10 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         f"kernel {kernel_h}x{kernel_w} is above the {build.k_max}x{build.k_max} of build "
         f"{build.name!r}",
     )
-    need(layer.stride == (1, 1), f"stride {layer.stride} is not supported: use stride 1")
+    need(
+        all(1 <= step <= STRIDE_MAX for step in layer.stride),
+        f"stride {layer.stride} is not supported: use 1 to {STRIDE_MAX}",
+    )
     need(
         max(height, width, *layer.conv_shape(in_shape)[:2]) <= 2047,
         "maps must be at most 2047 rows and columns",
@@ -137,16 +142,16 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         f"pads {layer.pads} must be smaller than the kernel {kernel_h}x{kernel_w}",
     )
     need(channels <= 2048, f"{channels} input channels are above the 2048 of the core")
-    weights = kernel_h * kernel_w * channels
     need(
-        weights <= build.weight_words,
-        f"needs {weights} weights per output channel, build {build.name!r} has "
-        f"{build.weight_words}: use a build with more weight_words",
+        channels <= build.lanes or build.lanes % build.word_pixels == 0,
+        f"{channels} input channels come in blocks of {build.lanes}, which are not whole map words "
+        f"of the {build.word_pixels} pixels of build {build.name!r}: use fewer word_pixels",
     )
     ring = ring_rows(in_shape, build)
+    stripe = min(height, kernel_h + layer.stride[0])
     need(
-        ring >= min(height, kernel_h + 1),
-        f"needs {min(height, kernel_h + 1)} input rows on chip, build {build.name!r} holds {ring} "
+        ring >= stripe,
+        f"needs {stripe} input rows on chip, build {build.name!r} holds {ring} "
         f"of {width} columns and {channels} channels: use a build with more map_words",
     )
     need(
@@ -221,7 +226,7 @@ def choose_split(
     fitting = [
         (down, across)
         for down, across in splits(teams)
-        if down == 1 or ring is None or ring >= 2 * down + kernel_h + 1
+        if down == 1 or ring is None or ring >= 2 * layer.stride[0] * down + kernel_h + 1
     ] or [(1, teams)]
     down, across = min(fitting, key=cost)
     return min(down, stripes), cut_columns(cols, across, even=layer.pool)
@@ -239,6 +244,8 @@ def _plan_pass(
     height, width, in_channels = in_shape
     rows, cols, out_channels = conv_shape
     kernel_h, kernel_w = layer.kernel
+    stride_h, stride_w = layer.stride
+    last_tap, last_phase = divmod(kernel_w - 1, stride_w)
     top, left = layer.pads[:2]
     lanes = build.lanes_per_cluster
     first = index * build.lanes
@@ -247,9 +254,24 @@ def _plan_pass(
     ring = ring_rows(in_shape, build)
     col_words = ceil_div(in_channels, build.word_pixels)
     col_pitch = ceil_div(col_words, build.clusters)
+    row_pitch = width * col_pitch
+    # A single output row has no row after it to go to.
+    jump_rows = 1 + max(0, stride_h - kernel_h) if rows > 1 else 1
+    jump_columns = 1 + max(0, stride_w - kernel_w)
     resident = ring == height
     teams = build.clusters // groups
-    down, ranges = choose_split(layer, rows, cols, teams, None if resident else ring)
+    on_chip = None if resident else ring
+    down, ranges = choose_split(layer, rows, cols, teams, on_chip)
+    widest = max(end_col - first_col for first_col, end_col in ranges)
+    tiling = choose_tiling(layer, build, columns=widest, down=down, ring=on_chip)
+    regions = ceil_div(ceil_div(ceil_div(rows, 2), down), tiling.region)
+    loads = tiling.tiles * (1 if tiling.resident else regions)
+    if loads > LOADS_MAX:
+        raise CompileError(
+            f"layer {layer.name!r}",
+            f"loads {tiling.tiles} tiles of weights {regions} times over, {loads} loads are above "
+            f"the {LOADS_MAX} of the core: use a build with more weight_words or acc_words",
+        )
 
     def work(cluster: int) -> ClusterWork:
         team, group = divmod(cluster, groups)
@@ -257,7 +279,7 @@ def _plan_pass(
             return ClusterWork()
         stripe, part = divmod(team, len(ranges))
         first_col, end_col = ranges[part]
-        skipped = max(0, first_col - left)
+        skipped = max(0, first_col * stride_w - left)
         return ClusterWork(
             active=True,
             team=team,
@@ -268,7 +290,7 @@ def _plan_pass(
             end_col=end_col,
             lanes=min(lanes, end - first - group * lanes),
             first_address=skipped * col_pitch,
-            first_bank=(skipped * col_words * (kernel_h + 1)) % build.clusters,
+            first_bank=(skipped * col_words * (kernel_h + stride_h)) % build.clusters,
         )
 
     shift = layer.requant if isinstance(layer.requant, Shift) else None
@@ -285,6 +307,8 @@ def _plan_pass(
         shift=shift.shift if shift else 0,
         kernel_h=kernel_h,
         kernel_w=kernel_w,
+        stride_h=stride_h,
+        stride_w=stride_w,
         pad_top=top,
         pad_left=left,
         groups=groups,
@@ -300,12 +324,24 @@ def _plan_pass(
         clamp_low=low,
         clamp_high=high,
         ring_rows=ring,
-        row_pitch=width * col_pitch,
+        row_pitch=row_pitch,
         col_pitch=col_pitch,
         col_words=col_words,
         kernel_size=kernel_h * kernel_w,
-        weight_count=in_channels * kernel_h * kernel_w,
+        **vars(tiling),
+        loads=loads,
         word_step=build.word_pixels * kernel_h * kernel_w,
+        taps=sum(len(range(phase, kernel_w, stride_w)) << 3 * phase for phase in range(stride_w)),
+        last_tap=last_tap,
+        last_phase=last_phase,
+        row_step=stride_h * kernel_w,
+        ring_words=ring * row_pitch,
+        jump_words=jump_rows * row_pitch,
+        jump_rows=jump_rows,
+        row_skip=(jump_rows - 1) * col_words % build.clusters,
+        jump_columns=jump_columns,
+        column_skip=(jump_columns - 1) * col_words * (kernel_h + stride_h) % build.clusters,
+        column_jump=jump_columns * col_pitch,
         clusters=tuple(work(cluster) for cluster in range(build.clusters)),
     )
     shrink = 2 if layer.pool else 1

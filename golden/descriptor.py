@@ -36,6 +36,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("pad_left", 12),
         ("kernel_size", 6),  # kernel_h x kernel_w
         ("groups", 4),  # groups of lanes in this pass, each one cluster wide
+        ("alone", 1),  # the pass's one load of weights lies across both halves of the memory
     ),
     (
         ("in_rows", 12),
@@ -49,11 +50,17 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("out_cols", 12),
         ("out_channels", 8),  # channels of this pass
         ("out_zero", 17),  # zero point of the output map, signed
+        ("stride_h", 3),
+        ("stride_w", 3),
+        # The scan column that finishes an output column is tap `last_tap` of phase `last_phase`:
+        # kernel column last_tap x stride_w + last_phase = kernel_w - 1.
+        ("last_tap", 3),
+        ("last_phase", 2),
     ),
     (
         ("clamp_low", 17),  # signed; ReLU is clamp_low = out_zero
         ("clamp_high", 17),
-        ("weight_count", 13),  # weights per lane
+        ("tile_weights", 13),  # weights per lane of every tile but the last
         ("word_step", 10),  # weights of one map word: word_pixels x kernel_size
     ),
     (
@@ -61,6 +68,27 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("row_pitch", 14),  # bank words of one input row
         ("col_pitch", 10),  # bank words of one column
         ("col_words", 10),  # map words of one column: ceil(in_channels / word_pixels)
+        ("taps", 12),  # kernel columns phase, phase + stride_w, ...: how many; 3 bits per phase
+        ("row_step", 5),  # stride_h x kernel_w: weights between a pixel's two output rows
+    ),
+    (
+        ("last_weights", 13),  # weights per lane of the last tile
+        ("tiles", 7),  # tiles over the input channels
+        ("tile_words", 10),  # map words of a column that belong to every tile but the last
+        ("loads", 12),  # loads of weights, a tile each
+        ("resident", 1),  # every tile is loaded once and stays; else once per region
+        ("region", 7),  # stripes of a team that take turns at a tile, their sums staying open
+        ("window", 7),  # columns of a stripe whose sums are open at a time, less one: 2**n - 1
+    ),
+    # Rows and columns that a stride larger than the kernel leaves out are passed over.
+    (
+        ("ring_words", 14),  # ring_rows x row_pitch
+        ("jump_words", 14),  # jump_rows x row_pitch
+        ("jump_rows", 3),  # rows from the last that the upper output row sees to the next in use
+        ("row_skip", 3),  # map words of the rows passed over, modulo the banks
+        ("jump_columns", 3),  # columns from the last that an output sees to the next in use
+        ("column_skip", 3),  # map words of a stripe's columns passed over, modulo the banks
+        ("column_jump", 12),  # jump_columns x col_pitch
     ),
 )
 
@@ -112,6 +140,8 @@ class PassDescriptor:
     shift: int
     kernel_h: int
     kernel_w: int
+    stride_h: int
+    stride_w: int
     pad_top: int
     pad_left: int
     groups: int
@@ -131,8 +161,27 @@ class PassDescriptor:
     col_pitch: int
     col_words: int
     kernel_size: int
-    weight_count: int
     word_step: int
+    alone: bool
+    resident: bool
+    tiles: int
+    tile_words: int
+    tile_weights: int
+    last_weights: int
+    loads: int
+    region: int
+    window: int
+    taps: int
+    last_tap: int
+    last_phase: int
+    row_step: int
+    ring_words: int
+    jump_words: int
+    jump_rows: int
+    row_skip: int
+    jump_columns: int
+    column_skip: int
+    column_jump: int
     clusters: tuple[ClusterWork, ...]
 
     @property

@@ -21,9 +21,12 @@ FETCH_LATENCY = 3
 INTAKE_START = 4
 
 #: Most words of a lane's weight memory and of a map bank: what a descriptor can name
-#: (`golden.descriptor`, fields `weight_count` and `first_address`).
+#: (`golden.descriptor`, fields `last_weights` and `first_address`).
 WEIGHT_WORDS_MAX = (1 << 13) - 1
 MAP_WORDS_MAX = (1 << 14) - 1
+#: Most tiles of a pass's weights, and most loads of them (fields `tiles` and `loads`).
+TILES_MAX = (1 << 7) - 1
+LOADS_MAX = (1 << 12) - 1
 
 
 class BuildError(ValueError):
@@ -64,6 +67,8 @@ class Build:
     word_pixels: int = 8
     #: Largest kernel edge.
     k_max: int = 7
+    #: Accumulators of one lane, a power of two; what a window needs (`window`) is the least.
+    acc_words: int = 16
     #: Accumulators that leave the array per cycle, requantised in parallel.
     drain: int = 2
     #: Requantisers built in: "shift", "scale".
@@ -97,6 +102,10 @@ class Build:
             f"map_words must be 2 to {MAP_WORDS_MAX}, not {self.map_words}",
         )
         need(1 <= self.k_max <= 7, f"k_max must be 1 to 7, not {self.k_max}")
+        need(
+            self.acc_words in (1 << n for n in range(2, 9)) and self.acc_words >= 2 * self.window,
+            f"acc_words must be a power of two, {2 * self.window} to 256, not {self.acc_words}",
+        )
         need(self.bus_bits == 64, f"bus_bits must be 64, not {self.bus_bits}")
         need(
             self.drain in (1, 2, 4, 8) and self.lanes_per_cluster % self.drain == 0,
@@ -106,16 +115,6 @@ class Build:
             bool(self.requant) and set(self.requant) <= {"shift", "scale"},
             f"requant must name 'shift', 'scale' or both, not {self.requant!r}",
         )
-        groups = 1
-        while groups <= self.clusters:
-            channels = groups * self.lanes_per_cluster
-            size = 2 * ceil_div(channels, 16) + channels * self.act_bytes
-            need(
-                ceil_div(size, self.bus_bytes) <= channels // self.drain,
-                f"drain {self.drain} makes {size} bytes in {channels // self.drain} cycles, "
-                f"more than the {self.bus_bytes}-byte bus carries",
-            )
-            groups *= 2
 
     @property
     def lanes(self) -> int:
@@ -176,6 +175,22 @@ class Build:
         return 3
 
     @property
+    def half_words(self) -> int:
+        """Weights of one half of a lane's memory: one half computes while the other is loaded."""
+        return self.weight_words // 2
+
+    @property
+    def output_packets(self) -> int:
+        """Packets that find room between the drain and the writer, a power of two.
+
+        Enough for the packets that are on their way while the writer keeps up, and some more for
+        those that wait for the bus.
+        """
+        chunks = self.packet_channels // self.drain
+        latency = 1 + self.requant_latency + self.encoder_latency + 2
+        return 1 << (ceil_div(latency, max(1, chunks)) + 1).bit_length()
+
+    @property
     def packet_channels(self) -> int:
         """Channels of the largest group that one sparsity map describes in an output map."""
         return min(16, self.lanes)
@@ -187,13 +202,14 @@ class Build:
 
     @property
     def on_chip_bytes(self) -> int:
-        """Bytes of all memories: weights, map banks, accumulators, prefetch and shadow."""
+        """Bytes of all memories: weights, maps, accumulators and shadows, queues, parameters."""
         weights = self.lanes * self.weight_words * self.weight_bits
         maps = self.clusters * self.map_words * self.map_word_bits
-        sums = self.lanes * (2 * self.window + 2) * self.acc_bits
+        sums = self.lanes * (self.acc_words + 2) * self.acc_bits
         fifo = self.clusters * self.fifo_depth * self.map_word_bits
-        params = self.lanes * (self.acc_bits + 32)
-        return ceil_div(weights + maps + sums + fifo + params, 8)
+        params = self.lanes * 2 * (self.acc_bits + 32)
+        packets = self.output_packets * (self.packet_channels * self.act_bits + 16)
+        return ceil_div(weights + maps + sums + fifo + params + packets, 8)
 
     def replace(self, **changes: object) -> "Build":
         """Return a copy with some parameters changed, checked again."""
@@ -213,6 +229,7 @@ PRESETS: dict[str, Build] = {
             weight_words=1024,
             map_words=512,
             word_pixels=4,
+            acc_words=32,
         ),
         Build(
             name="tiny8",
@@ -236,6 +253,7 @@ PRESETS: dict[str, Build] = {
             map_words=256,
             word_pixels=4,
             k_max=3,
+            acc_words=8,
             drain=1,
             requant=("shift",),
         ),
@@ -256,8 +274,10 @@ PRESETS: dict[str, Build] = {
             act_bits=16,
             weight_bits=16,
             acc_bits=40,
-            weight_words=4096,
-            map_words=3456,
+            weight_words=4608,
+            map_words=1632,
+            acc_words=256,
+            drain=8,
         ),
     )
 }

@@ -5,10 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from golden.params import Build
-from hdl.control import lane_load
+from hdl.control import TARGET, lane_load
+from hdl.delay import delayed
 from hdl.fetcher import Fetcher, bank_bits, read_request, scan_entry
 from hdl.lane import Lane
-from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_word
+from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, map_word
 from hdl.stream import StreamFIFO
 from hdl.walker import Walker
 
@@ -21,9 +22,10 @@ class Cluster(wiring.Component):
 
     Members
     -------
-    config, work, arm, run, slot, rows_done, row_floor, request, waiting, done : see `Fetcher`
+    config, work, half, arm, slot, rows_done, loaded, row_floor, released, request, waiting,
+        hungry, done : see `Fetcher`
     word : the banks' answer
-    load : a write to the lanes, for the group that it names
+    target, load : a write to the lanes of the group that it names, and whose group this is
     full, pending, rows2, last, release, visiting, retiring, blocked : see `Walker`
     heads : the first `drain` lanes' shadow registers, both rows
     shift : shadow row i moves `drain` lanes towards the head
@@ -36,15 +38,19 @@ class Cluster(wiring.Component):
             {
                 "config": In(PASS_CONFIG),
                 "work": In(CLUSTER_CONFIG),
+                "half": In(1),
                 "arm": In(1),
-                "run": In(1),
                 "slot": In(bank_bits(build)),
                 "rows_done": In(13),
+                "loaded": In(LOAD_BITS),
                 "row_floor": Out(13),
+                "released": Out(LOAD_BITS),
                 "request": Out(read_request(build)),
                 "word": In(map_word(build)),
+                "target": In(TARGET),
                 "load": In(lane_load(build)),
                 "waiting": Out(1),
+                "hungry": Out(1),
                 "done": Out(1),
                 "full": Out(1),
                 "pending": Out(1),
@@ -70,12 +76,15 @@ class Cluster(wiring.Component):
             fetcher.config.eq(self.config),
             fetcher.work.eq(self.work),
             fetcher.arm.eq(self.arm),
-            fetcher.run.eq(self.run),
+            fetcher.half.eq(self.half),
+            fetcher.loaded.eq(self.loaded),
             fetcher.slot.eq(self.slot),
             fetcher.rows_done.eq(self.rows_done),
             fetcher.finished.eq(walker.finished),
             fetcher.taken.eq(queue.o.valid & queue.o.ready),
             self.row_floor.eq(fetcher.row_floor),
+            self.released.eq(fetcher.released),
+            self.hungry.eq(fetcher.hungry),
             self.request.eq(fetcher.request),
             self.waiting.eq(fetcher.waiting),
             self.done.eq(fetcher.done),
@@ -99,7 +108,9 @@ class Cluster(wiring.Component):
         load = Signal(lane_load(build))
         m.d.sync += load.eq(self.load)
         mine = Signal()
-        m.d.sync += mine.eq(self.work.active & (self.work.group == self.load.group))
+        m.d.sync += mine.eq(self.target.active & (self.target.group == self.load.group))
+        # The last bias stands in its lane two cycles after `arm`, long before its first use.
+        start = delayed(m, self.arm, 2, "start")
 
         lanes = [Lane(build) for _ in range(build.lanes_per_cluster)]
         per_beat = build.weights_per_beat
@@ -111,6 +122,7 @@ class Cluster(wiring.Component):
                 lane.forward.eq(walker.forward),
                 lane.bias_en.eq(load.bias_en & mine & (load.lane == i)),
                 lane.bias.eq(load.data),
+                lane.start.eq(start),
                 lane.weight_en.eq(load.weight_en & mine & (load.beat == i // per_beat)),
                 lane.weight_address.eq(load.address),
                 lane.weight_data.eq(load.data[position : position + build.weight_bits]),

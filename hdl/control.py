@@ -1,12 +1,12 @@
-"""The control stream: descriptor, lane parameters and weights of one pass."""
+"""The control stream: descriptor, lane parameters and weights of one pass after the other."""
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.descriptor import CLUSTER_WORD, MAGIC, PASS_WORDS, Fault
 from golden.params import Build, ceil_div
-from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
+from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG
 
 
 def lane_load(build: Build) -> data.StructLayout:
@@ -24,23 +24,36 @@ def lane_load(build: Build) -> data.StructLayout:
     )
 
 
-class ControlLoader(wiring.Component):
-    """Takes one pass's control stream, then lets the pass run.
+#: What a cluster has to know of the pass that is loaded.
+TARGET = data.StructLayout({"active": unsigned(1), "group": unsigned(3)})
 
-    One word per cycle: descriptor, then for each group of lanes its parameters (bias and scale of
-    each lane) and its weights. `arm` pulses in the cycle after the last descriptor word, `run` is
-    high from two cycles after the last weight until `finish`; in between the stream waits.
+
+class ControlLoader(wiring.Component):
+    """Takes the control stream, one word per cycle, up to one pass ahead of the one that runs.
+
+    The stream of a pass is its descriptor, the parameters (bias and scale) of each lane of each
+    group, then its loads of weights, a tile of input channels each. A pass is *ahead* from its last
+    parameter until it starts, one cycle after the pass before has ended. Its first load may come
+    while the pass before still computes with the other half of the weight memory; the next load of
+    a pass that runs may come when the clusters have finished with the one before the latest. A
+    load that lies across both halves waits for the end of the pass before, and so does the load
+    that follows it.
 
     Members
     -------
     i : the control stream
-    config, clusters : the descriptor, stable from `arm` to the next descriptor
+    config, clusters : the descriptor of the pass that runs, stable from `arm` to the next `arm`
+    half : the half in which that pass's first load lies
     arm : the configuration has just changed
-    run : the pass computes
+    run : the pass computes, from the cycle after `arm` to `finish`
     finish : the pass has ended
     opening : the first word of a layer is being taken
+    loaded : loads of the running pass that are in the lanes; all ones when no more will come
+    released : loads of the running pass that every cluster has finished with
+    targets : of each cluster, whether it has work in the pass that is loaded, and its group there
     load : a write to the lanes
-    scale_en, scale_channel, scale_data : a write to the requantiser's scales, float32 bits
+    scale_en, scale_bank, scale_channel, scale_data : a write to the requantiser's scales, float32
+        bits; `bank` is the one of the pass that runs
     fault : a word that must open a descriptor does not; sticky
     """
 
@@ -51,14 +64,20 @@ class ControlLoader(wiring.Component):
                 "i": In(stream.Signature(unsigned(64))),
                 "config": Out(PASS_CONFIG),
                 "clusters": Out(data.ArrayLayout(CLUSTER_CONFIG, build.clusters)),
+                "half": Out(1),
                 "arm": Out(1),
                 "run": Out(1),
                 "finish": In(1),
                 "opening": Out(1),
+                "loaded": Out(LOAD_BITS),
+                "released": In(LOAD_BITS),
+                "targets": Out(data.ArrayLayout(TARGET, build.clusters)),
                 "load": Out(lane_load(build)),
                 "scale_en": Out(1),
+                "scale_bank": Out(1),
                 "scale_channel": Out(8),
                 "scale_data": Out(32),
+                "bank": Out(1),
                 "fault": Out(Fault),
             }
         )
@@ -70,14 +89,55 @@ class ControlLoader(wiring.Component):
         m = Module()
 
         word = self.i.payload
+        taken = Signal()
+        m.d.comb += taken.eq(self.i.valid & self.i.ready)
+
+        # The pass that is loaded, and whether it is still ahead of the one that runs.
+        coming = Signal(PASS_CONFIG)
+        coming_clusters = Signal.like(self.clusters)
+        coming_half = Signal()
+        ahead, running = Signal(), Signal()
+        m.d.sync += self.arm.eq(0)
+        m.d.comb += self.run.eq(running & ~self.arm)
+        with m.If(self.finish):
+            m.d.sync += running.eq(0)
+        with m.If(ahead & ~running):
+            m.d.sync += [
+                self.config.eq(coming),
+                self.clusters.eq(coming_clusters),
+                self.half.eq(coming_half),
+                self.bank.eq(self.scale_bank),
+                self.scale_bank.eq(~self.scale_bank),
+                self.arm.eq(1),
+                running.eq(1),
+                ahead.eq(0),
+            ]
+        for target, work in zip(self.targets, coming_clusters, strict=True):
+            m.d.comb += [target.active.eq(work.active), target.group.eq(work.group)]
+
         index = Signal(range(max(len(PASS_WORDS), build.clusters, 2 * lanes)))
         group = Signal(3)
         channel = Signal(8)
-        address = Signal(range(build.weight_words + 1))
+
+        # The load at hand: its number, its tile, its half, and where it has got to.
+        load, tile = Signal(LOAD_BITS), Signal(7)
+        half = Signal()
+        complete = Signal(LOAD_BITS)
+        address, count = Signal(range(build.weight_words + 1)), Signal(13)
         beat = Signal(range(max(2, beats)))
+        last_tile = tile == coming.tiles - 1
+        m.d.comb += [
+            count.eq(Mux(last_tile, coming.last_weights, coming.tile_weights)),
+            self.loaded.eq(Mux(ahead, (1 << LOAD_BITS) - 1, complete)),
+        ]
+        free = Signal()
+        with m.If(ahead):
+            early = (load == 0) & ~coming.alone & ~self.config.alone
+            m.d.comb += free.eq(running & early & (self.released + 1 >= self.config.loads))
+        with m.Else():
+            m.d.comb += free.eq((load < 2) | (self.released + 1 >= load))
 
         m.d.sync += [
-            self.arm.eq(0),
             self.load.bias_en.eq(0),
             self.load.weight_en.eq(0),
             self.scale_en.eq(0),
@@ -86,17 +146,17 @@ class ControlLoader(wiring.Component):
             with m.State("PASS"):
                 good = word[:8] == MAGIC
                 m.d.comb += [
-                    self.i.ready.eq(self.fault == Fault.NONE),
-                    self.opening.eq(self.i.valid & self.i.ready & (index == 0) & good & word[8]),
+                    self.i.ready.eq((self.fault == Fault.NONE) & ~ahead),
+                    self.opening.eq(taken & (index == 0) & good & word[8]),
                 ]
-                with m.If(self.i.valid & self.i.ready):
+                with m.If(taken):
                     m.d.sync += index.eq(index + 1)
                     with m.Switch(index):
                         for i, fields in enumerate(PASS_WORDS):
                             with m.Case(i):
                                 position = 0
                                 for name, bits in fields:
-                                    m.d.sync += getattr(self.config, name).eq(
+                                    m.d.sync += getattr(coming, name).eq(
                                         word[position : position + bits]
                                     )
                                     position += bits
@@ -108,25 +168,20 @@ class ControlLoader(wiring.Component):
 
             with m.State("CLUSTERS"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
+                with m.If(taken):
                     m.d.sync += index.eq(index + 1)
                     with m.Switch(index):
                         for i in range(build.clusters):
                             with m.Case(i):
                                 bits = sum(bits for _, bits in CLUSTER_WORD)
-                                m.d.sync += self.clusters[i].eq(word[:bits])
+                                m.d.sync += coming_clusters[i].eq(word[:bits])
                     with m.If(index == build.clusters - 1):
-                        m.d.sync += [
-                            index.eq(0),
-                            group.eq(0),
-                            channel.eq(0),
-                            self.arm.eq(1),
-                        ]
+                        m.d.sync += [index.eq(0), group.eq(0), channel.eq(0)]
                         m.next = "PARAMETERS"
 
             with m.State("PARAMETERS"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
+                with m.If(taken):
                     m.d.sync += [
                         index.eq(index + 1),
                         self.load.bias_en.eq(~index[0]),
@@ -135,34 +190,49 @@ class ControlLoader(wiring.Component):
                     with m.If(index[0]):
                         m.d.sync += channel.eq(channel + 1)
                     with m.If(index == 2 * lanes - 1):
-                        m.d.sync += [index.eq(0), address.eq(0), beat.eq(0)]
-                        m.next = "WEIGHTS"
+                        m.d.sync += [index.eq(0), group.eq(group + 1)]
+                        with m.If(group == coming.groups - 1):
+                            m.d.sync += [
+                                group.eq(0),
+                                ahead.eq(1),
+                                load.eq(0),
+                                tile.eq(0),
+                                complete.eq(0),
+                                coming_half.eq(half & ~coming.alone),
+                            ]
+                            m.next = "FREE"
+
+            with m.State("FREE"):  # waits until the half is free
+                m.d.sync += [address.eq(0), beat.eq(0), group.eq(0)]
+                with m.If(coming.alone):
+                    m.d.sync += half.eq(0)
+                with m.If(free):
+                    m.next = "WEIGHTS"
 
             with m.State("WEIGHTS"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
+                with m.If(taken):
                     m.d.sync += [self.load.weight_en.eq(1), beat.eq(beat + 1)]
                     with m.If(beat == beats - 1):
                         m.d.sync += [beat.eq(0), address.eq(address + 1)]
-                        with m.If(address == self.config.weight_count - 1):
-                            m.d.sync += group.eq(group + 1)
-                            m.next = "PARAMETERS"
-                            with m.If(group == self.config.groups - 1):
-                                m.next = "SETTLE"
-
-            with m.State("SETTLE"):  # the last weight is on its way to the lanes
-                m.next = "RUN"
-
-            with m.State("RUN"):
-                m.d.comb += self.run.eq(1)
-                with m.If(self.finish):
-                    m.next = "PASS"
+                        with m.If(address == count - 1):
+                            m.d.sync += [address.eq(0), group.eq(group + 1)]
+                            with m.If(group == coming.groups - 1):
+                                m.d.sync += [
+                                    complete.eq(complete + 1),
+                                    load.eq(load + 1),
+                                    tile.eq(Mux(last_tile, 0, tile + 1)),
+                                    half.eq(~half & ~coming.alone),
+                                ]
+                                m.next = "FREE"
+                                with m.If(load == coming.loads - 1):
+                                    m.next = "PASS"
 
         m.d.sync += [
             self.load.group.eq(group),
             self.load.lane.eq(index >> 1),
             self.load.beat.eq(beat),
-            self.load.address.eq(address),
+            self.load.address.eq(address + Mux(half, build.half_words, 0)),
             self.load.data.eq(word),
             self.scale_channel.eq(channel),
             self.scale_data.eq(word[:32]),

@@ -10,11 +10,12 @@ from hdl.banks import MapBanks
 from hdl.cluster import Cluster
 from hdl.control import ControlLoader
 from hdl.counters import COUNTER_BITS, COUNTERS, Counters
+from hdl.delay import delayed
 from hdl.drain import Drain
 from hdl.encoder import Encoder
 from hdl.fetcher import bank_bits
 from hdl.intake import Intake
-from hdl.layouts import MAP_BEAT, OUT_BEAT
+from hdl.layouts import LOAD_BITS, MAP_BEAT, OUT_BEAT
 from hdl.requant import Requantiser
 
 
@@ -27,10 +28,10 @@ class Core(wiring.Component):
     i_map : input maps, as far as the passes load one
     o_map : output maps, segment by segment, interleaved
     clear : forget everything, as after reset, except the memories' contents
-    busy : a layer runs
+    busy : a layer runs, or is being loaded
     done : its last cycle
     fault, fault_row, fault_col : why and where the core stopped; until `clear`
-    c_* : counters of the layer, final two cycles after `done`
+    c_* : counters of the layer that ended last, from two cycles after its `done` on
     """
 
     def __init__(self, build: Build):
@@ -95,22 +96,26 @@ class Core(wiring.Component):
         if "scale" in build.requant:
             m.d.comb += [
                 requant.scale_en.eq(control.scale_en),
+                requant.scale_bank.eq(control.scale_bank),
                 requant.scale_channel.eq(control.scale_channel),
+                requant.bank.eq(control.bank),
                 requant.scale_data.eq(control.scale_data),
             ]
 
-        # The map: the intake may overwrite the rows that no cluster needs any more. It starts when
-        # the limit stands for the new pass.
+        # The intake may overwrite the rows that no cluster needs any more, the loader the weights.
+        # The intake starts when the limit stands for the new pass.
         limit = Signal(14)
         floor = Const(0x1FFF, 13)
         for cluster in clusters:
             floor = Mux(cluster.row_floor < floor, cluster.row_floor, floor)
-        m.d.sync += limit.eq(floor + control.config.ring_rows)
-        start = control.arm & control.config.load_map
-        for i in range(INTAKE_START):
-            stage = Signal(name=f"start_{i}")
-            m.d.sync += stage.eq(start)
-            start = stage
+        released = Const((1 << LOAD_BITS) - 1, LOAD_BITS)
+        for cluster in clusters:
+            released = Mux(cluster.released < released, cluster.released, released)
+        m.d.sync += [limit.eq(floor + control.config.ring_rows), control.released.eq(released)]
+        stale = Signal()  # the rows in the banks are of another map
+        load_map = control.arm & control.config.load_map
+        m.d.sync += stale.eq(load_map | (stale & ~intake.start))
+        start = delayed(m, load_map, INTAKE_START, "start")
         m.d.comb += [
             intake.start.eq(start),
             intake.row_limit.eq(Mux(limit[13], 0x1FFF, limit)),
@@ -128,10 +133,12 @@ class Core(wiring.Component):
             m.d.comb += [
                 cluster.config.eq(control.config),
                 cluster.work.eq(work),
+                cluster.half.eq(control.half),
                 cluster.arm.eq(control.arm),
-                cluster.run.eq(control.run),
+                cluster.loaded.eq(control.loaded),
                 cluster.slot.eq((phase + work.team) & (n - 1)),
-                cluster.rows_done.eq(intake.rows_done),
+                cluster.rows_done.eq(Mux(stale, 0, intake.rows_done)),
+                cluster.target.eq(control.targets[i]),
                 cluster.load.eq(control.load),
                 cluster.word.eq(banks.words[i]),
                 banks.requests[i].eq(cluster.request),
@@ -144,30 +151,31 @@ class Core(wiring.Component):
             return Cat(getattr(cluster, name) for cluster in clusters)
 
         m.d.comb += [
+            drain.returned.eq(encoder.returned),
             drain.pending.eq(of_all("pending")),
             drain.rows2.eq(of_all("rows2")),
             drain.last.eq(of_all("last")),
         ]
 
         # The end of a pass: no stripe left, nothing in the shadow registers or on its way out, and
-        # all of the map taken, also rows that no output needs.
+        # the map taken to its end, rows that nobody needs included.
         segments = Signal(8)  # segments that have left the clusters but not yet the core
         given = self.o_map.valid & self.o_map.ready & self.o_map.payload.last
         finish = Signal()
-        quiet = of_all("done").all() & ~of_all("full").any() & ~drain.busy & (segments == 0)
-        taken = intake.rows_done == control.config.in_rows
+        left = of_all("done").all() & ~of_all("full").any() & ~drain.busy & (segments == 0)
+        quiet = left & intake.idle
         m.d.sync += [
             segments.eq(segments + drain.closing - given),
-            finish.eq(control.run & quiet & taken & ~finish),
+            finish.eq(control.run & quiet & ~finish),
         ]
         m.d.comb += [
             control.finish.eq(finish),
             self.done.eq(finish & control.config.last),
         ]
-        with m.If(control.opening):
-            m.d.sync += self.busy.eq(1)
-        with m.If(self.done):
-            m.d.sync += self.busy.eq(0)
+        # Layers that have begun: the one that runs, and one whose loading has begun.
+        layers = Signal(2)
+        m.d.sync += layers.eq(layers + control.opening - self.done)
+        m.d.comb += self.busy.eq(layers != 0)
 
         # Counters and faults.
         m.d.comb += [
@@ -175,8 +183,9 @@ class Core(wiring.Component):
             counters.run.eq(control.run),
             counters.opening.eq(control.opening),
             counters.running.eq(self.busy),
+            counters.ending.eq(self.done),
         ]
-        for name in ("visiting", "retiring", "blocked", "waiting", "done"):
+        for name in ("visiting", "retiring", "blocked", "waiting", "hungry", "done"):
             m.d.comb += getattr(counters, name).eq(of_all(name))
         for name in COUNTERS:
             m.d.comb += getattr(self, f"c_{name}").eq(getattr(counters.counts, name))

@@ -26,20 +26,24 @@ COUNTER_LAYOUT = data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))
 class Counters(wiring.Component):
     """Says what each cluster spends each cycle on.
 
-    The first rule that holds: while the pass loads its weights: `weights`; when all clusters are
-    done: `drain`; a visit: `busy`; a retire step, or a token that waits for the shadow registers:
-    `drain`; waiting for input rows: `bus`; done, or without work: `imbalance`, or `bus` if all
-    others are done too or wait for rows, and one waits; else `decode`. `compute` counts the cycles
-    in which some cluster neither waits for weights nor for rows; `useful` the operations of all
-    visits.
+    The first rule that holds: no pass runs: `weights`; all clusters are done: `drain`; every
+    cluster waits for weights or input rows or is done: `weights` if one waits for weights, else
+    `bus`; a visit: `busy`; a retire step, or a token that waits for the shadow registers: `drain`;
+    waiting for weights: `weights`; waiting for input rows: `bus`; done, or without work:
+    `imbalance`; else `decode`. `compute` leaves out the cycles of the first and the third rule;
+    `useful` counts the operations of all visits.
+
+    A layer counts from the cycle that takes the first word of its control stream, or, if the layer
+    before still runs then, from the cycle after that one's last, to its own last.
 
     Members
     -------
     work, run : see `hdl.control.ControlLoader`
-    opening : first cycle of a layer: the counters start
-    running : later cycles of a layer, up to its last
-    visiting, retiring, blocked, waiting, done : per cluster
-    counts : the counters; a cycle is in them from two cycles later on
+    opening : the first word of a layer is taken
+    running : a layer has begun, in an earlier cycle
+    ending : last cycle of a layer
+    visiting, retiring, blocked, waiting, hungry, done : per cluster
+    counts : the counters of the layer that ended last, from two cycles after its end on
     """
 
     def __init__(self, build: Build):
@@ -51,10 +55,12 @@ class Counters(wiring.Component):
                 "run": In(1),
                 "opening": In(1),
                 "running": In(1),
+                "ending": In(1),
                 "visiting": In(n),
                 "retiring": In(n),
                 "blocked": In(n),
                 "waiting": In(n),
+                "hungry": In(n),
                 "done": In(n),
                 "counts": Out(COUNTER_LAYOUT),
             }
@@ -75,10 +81,13 @@ class Counters(wiring.Component):
             starved.eq(((wait | self.done) & ~working).all() & wait.any()),
         ]
         everywhere = (1 << n) - 1
+        hungry = wait & self.hungry
         with m.If(~self.run):
             m.d.comb += causes["weights"].eq(everywhere)
         with m.Elif(all_done):
             m.d.comb += causes["drain"].eq(everywhere)
+        with m.Elif(starved & hungry.any()):
+            m.d.comb += causes["weights"].eq(everywhere)
         with m.Elif(starved):
             m.d.comb += causes["bus"].eq(everywhere)
         with m.Else():
@@ -86,7 +95,8 @@ class Counters(wiring.Component):
             m.d.comb += [
                 causes["busy"].eq(self.visiting),
                 causes["drain"].eq(stuck),
-                causes["bus"].eq(wait),
+                causes["weights"].eq(hungry),
+                causes["bus"].eq(wait & ~hungry),
                 causes["imbalance"].eq(self.done & ~working),
                 causes["decode"].eq(~(working | wait | self.done)),
             ]
@@ -101,16 +111,17 @@ class Counters(wiring.Component):
             "useful": sum(visits, 0),
             **{name: sum(bits, 0) for name, bits in causes.items()},
         }
-        # Cleared as late as the first cycle is counted: a layer that follows at once leaves the
-        # one before its last cycle.
-        opened = Signal()
-        m.d.sync += opened.eq(self.opening)
+        ended = Signal()
+        m.d.sync += ended.eq(self.ending)
         for name, amount in amounts.items():
             # Registered, so that the long additions see short numbers.
             step = Signal(16, name=f"step_{name}")
-            count = getattr(self.counts, name)
+            count = Signal(COUNTER_BITS, name=f"count_{name}")
+            total = count + step
             m.d.sync += [
                 step.eq(Mux(self.opening | self.running, amount, 0)),
-                count.eq(Mux(opened, 0, count) + step),
+                count.eq(Mux(ended, 0, total)),
             ]
+            with m.If(ended):
+                m.d.sync += getattr(self.counts, name).eq(total)
         return m

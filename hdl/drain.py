@@ -13,8 +13,8 @@ class Drain(wiring.Component):
 
     A column leaves row by row, within a row group by group, within a group lane by lane; that
     takes rows x groups x lanes_per_cluster / drain cycles. Teams take turns (round robin), without
-    a cycle lost in between. Chunks leave one cycle after they are picked; when `o` is not ready,
-    everything waits.
+    a cycle lost in between. Chunks leave one cycle after they are picked. A packet starts only
+    when the writer has room for it (`Build.output_packets` at a time).
 
     Members
     -------
@@ -22,9 +22,10 @@ class Drain(wiring.Component):
     pending, rows2, last : per cluster, see `hdl.walker.Walker`
     heads, shift : per cluster, see `hdl.cluster.Cluster`
     release : per cluster, in the last cycle of its team's column
-    o : the sums
+    returned : the writer has finished a packet
+    o : the sums; always taken, `ready` is not looked at
     closing : a segment's last chunk is being picked
-    busy : a column is on its way, or the last chunk waits at `o`
+    busy : a column is on its way, or its last chunk stands at `o`
     """
 
     def __init__(self, build: Build):
@@ -42,6 +43,7 @@ class Drain(wiring.Component):
                 "heads": In(data.ArrayLayout(heads, n)),
                 "shift": Out(data.ArrayLayout(2, n)),
                 "release": Out(n),
+                "returned": In(1),
                 "o": Out(stream.Signature(drain_chunk(build))),
                 "closing": Out(1),
                 "busy": Out(1),
@@ -63,9 +65,13 @@ class Drain(wiring.Component):
         channel = Signal(8)
 
         pick = Signal()
+        credit = Signal(range(build.output_packets + 1), init=build.output_packets)
+        opens = Signal()  # the chunk is its packet's first
+        m.d.sync += credit.eq(credit - (pick & opens) + self.returned)
         last_chunk, last_group, last_row, ends = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            pick.eq(active & (self.o.ready | ~self.o.valid)),
+            opens.eq(channel[:4] == 0),
+            pick.eq(active & ((credit != 0) | ~opens)),
             last_chunk.eq(chunk == chunks - 1),
             last_group.eq(group == self.config.groups - 1),
             last_row.eq(row == rows2),
@@ -124,11 +130,9 @@ class Drain(wiring.Component):
         out = self.o.payload
         end_of_row = last_chunk & last_group
         m.d.comb += self.closing.eq(pick & end_of_row & last)
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+        m.d.sync += self.o.valid.eq(pick)
         with m.If(pick):
             m.d.sync += [
-                self.o.valid.eq(1),
                 out.sums.eq(self.heads[cluster][row]),
                 out.real.eq(
                     Cat(channel + i < self.config.out_channels for i in range(build.drain))

@@ -11,7 +11,7 @@ from amaranth.utils import exact_log2
 
 from golden.params import Build, ceil_div
 from hdl.layouts import OUT_BEAT, PASS_CONFIG, value_chunk
-from hdl.stream import StreamRegister
+from hdl.stream import StreamFIFO
 
 
 class PacketShape:
@@ -56,9 +56,10 @@ def packet(build: Build) -> data.StructLayout:
 class PacketGatherer(wiring.Component):
     """Collects the chunks of a packet, leaves zeros out, and puts the sparsity map in front.
 
-    A packet is offered 2 cycles after its last chunk was taken. Throughput one chunk per cycle; a
-    waiting packet stops the input two chunks later. The chunks of one packet arrive together;
-    packets of several contexts may take turns.
+    A packet stands at `o` for one cycle, 2 cycles after its last chunk was taken. Throughput one
+    chunk per cycle, no flow control: `i` is always ready, and `o.ready` is not looked at; whoever
+    sends chunks sees to it that there is room (`Encoder`). The chunks of one packet arrive
+    together; packets of several contexts may take turns.
 
     Members
     -------
@@ -109,25 +110,23 @@ class PacketGatherer(wiring.Component):
             }
         )
         held, holds = Signal(dense), Signal()
-        advance = Signal()
-        m.d.comb += self.i.ready.eq(advance | ~holds)
-        with m.If(self.i.ready):
-            m.d.sync += [
-                holds.eq(self.i.valid),
-                held.count.eq(_ones(nonzero)),
-                held.map.eq(nonzero),
-                held.context.eq(chunk.context),
-                held.packet_end.eq(chunk.packet_end),
-                held.segment_end.eq(chunk.segment_end),
-                held.offset.eq(offset),
-                held.opens.eq(opens),
-            ]
-            for n in range(build.drain):
-                # The last one stands where there is no nth.
-                m.d.sync += held.values[n].eq(chunk.values[-1])
-                for source in range(n, build.drain - 1):
-                    with m.If(nonzero[source] & (_ones(nonzero[:source]) == n)):
-                        m.d.sync += held.values[n].eq(chunk.values[source])
+        m.d.comb += self.i.ready.eq(1)
+        m.d.sync += [
+            holds.eq(self.i.valid),
+            held.count.eq(_ones(nonzero)),
+            held.map.eq(nonzero),
+            held.context.eq(chunk.context),
+            held.packet_end.eq(chunk.packet_end),
+            held.segment_end.eq(chunk.segment_end),
+            held.offset.eq(offset),
+            held.opens.eq(opens),
+        ]
+        for n in range(build.drain):
+            # The last one stands where there is no nth.
+            m.d.sync += held.values[n].eq(chunk.values[-1])
+            for source in range(n, build.drain - 1):
+                with m.If(nonzero[source] & (_ones(nonzero[:source]) == n)):
+                    m.d.sync += held.values[n].eq(chunk.values[source])
 
         # Second cycle: put them behind what the packet has already.
         slots = Signal(data.ArrayLayout(unsigned(build.act_bits), shape.slots))
@@ -139,14 +138,12 @@ class PacketGatherer(wiring.Component):
         position, next_end = Signal.like(out.end), Signal.like(out.end)
         next_offset = Signal.like(offset)
         m.d.comb += [
-            advance.eq(~full | self.o.ready),
             position.eq(Mux(starts, held.offset + shape.map_slots, out.end)),
             next_end.eq(position + held.count),
             next_offset.eq(Mux(held.segment_end, 0, next_end)),
         ]
-        with m.If(advance):
-            m.d.sync += full.eq(holds & held.packet_end)
-        with m.If(advance & holds):
+        m.d.sync += full.eq(holds & held.packet_end)
+        with m.If(holds):
             for k in range(shape.slots):
                 hits = Cat(
                     (position == k - n) & (held.count > n) for n in range(min(build.drain, k + 1))
@@ -284,11 +281,11 @@ class PacketWriter(wiring.Component):
 class Encoder(wiring.Component):
     """Encodes values into the words of sparse maps, one segment per context at a time.
 
-    A chunk is taken in every cycle as long as the writer keeps up. The writer takes a packet
-    `Build.encoder_latency` cycles after the packet's last chunk, or later, when it has finished
-    the one before; it then takes max(1, words) cycles (`PacketWriter`), and each word stands at
-    `o` one cycle after the cycle that made it. Between `i` and the writer, three packets find
-    room. `i.ready` comes from registers.
+    The writer takes a packet `Build.encoder_latency` cycles after the packet's last chunk, or
+    later, when it has finished the one before; it then takes max(1, words) cycles
+    (`PacketWriter`), and each word stands at `o` one cycle after the cycle that made it. `i` is
+    always ready. Between it and the writer, `Build.output_packets` packets find room: whoever sends
+    chunks keeps count of them by `returned`.
 
     Members
     -------
@@ -296,6 +293,7 @@ class Encoder(wiring.Component):
     i : see `hdl.layouts.value_chunk`; a packet's chunks come together, contexts may alternate
         between packets, and a context's next segment may follow its last at once
     o : see `hdl.layouts.OUT_BEAT`; unused bytes are 0, and so is `length` but for the last word
+    returned : the writer finished a packet in the cycle before
     idle : nothing inside, and no segment is open
     """
 
@@ -306,19 +304,23 @@ class Encoder(wiring.Component):
                 "config": In(PASS_CONFIG),
                 "i": In(stream.Signature(value_chunk(build))),
                 "o": Out(stream.Signature(OUT_BEAT)),
+                "returned": Out(1),
                 "idle": Out(1),
             }
         )
 
     def elaborate(self, platform):
+        build = self._build
         m = Module()
-        m.submodules.gatherer = gatherer = PacketGatherer(self._build)
-        m.submodules.queue = queue = StreamRegister(packet(self._build))
-        m.submodules.writer = writer = PacketWriter(self._build)
+        m.submodules.gatherer = gatherer = PacketGatherer(build)
+        m.submodules.queue = queue = StreamFIFO(packet(build), depth=build.output_packets)
+        m.submodules.writer = writer = PacketWriter(build)
         connect(m, flipped(self.i), gatherer.i)
+        # The credits of whoever sends keep the queue from overflowing.
         connect(m, gatherer.o, queue.i)
         connect(m, queue.o, writer.i)
         connect(m, writer.o, flipped(self.o))
+        m.d.sync += self.returned.eq(writer.i.valid & writer.i.ready)
         m.d.comb += [
             gatherer.config.eq(self.config),
             self.idle.eq(gatherer.idle & writer.idle),

@@ -1,11 +1,12 @@
 """The fetcher: walks a cluster's stripes and reads their map words, in scan order."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import FETCH_LATENCY, Build
-from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_word
+from hdl.delay import delayed
+from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, map_word
 
 
 def bank_bits(build: Build) -> int:
@@ -20,13 +21,14 @@ def read_request(build: Build) -> data.StructLayout:
     )
 
 
-def scan_tag() -> data.StructLayout:
+def scan_tag(build: Build) -> data.StructLayout:
     """Layout of what goes with a map word through the prefetch queue.
 
     base: weight address of the word's first pixel for the stripe's first output row, at kernel
     column 0. upper, lower: the word's row touches that output row. empty: no pixels, whatever the
     bank gave. column_end: last word of a scan column. retire: that column finishes an output
-    column. rows2: the stripe has two output rows. item_end: last word of the stripe.
+    column. rows2: the stripe has two output rows. item_end: last word of the scan. opens, closes:
+    first and last tile of input channels. slots: first accumulator of the stripe.
     """
     return data.StructLayout(
         {
@@ -38,38 +40,92 @@ def scan_tag() -> data.StructLayout:
             "retire": 1,
             "rows2": 1,
             "item_end": 1,
+            "opens": 1,
+            "closes": 1,
+            "slots": range(build.acc_words),
         }
     )
 
 
 def scan_entry(build: Build) -> data.StructLayout:
     """Layout of one entry of the prefetch queue."""
-    return data.StructLayout({"word": map_word(build), "tag": scan_tag()})
+    return data.StructLayout({"word": map_word(build), "tag": scan_tag(build)})
+
+
+class ScanColumn:
+    """A scan column, counted from the stripe's first: stride_w x newest + phase.
+
+    Phases that the kernel does not reach are passed over.
+
+    Tap i of it is kernel column i x stride_w + phase, through which output column newest - i sees
+    it, as far as there are such a kernel column and such an output.
+    """
+
+    def __init__(self, name: str):
+        self.newest = Signal(13, name=f"{name}_newest")
+        self.phase = Signal(2, name=f"{name}_phase")
+
+    def start(self):
+        """Go to the first column of a stripe."""
+        return [self.newest.eq(0), self.phase.eq(0)]
+
+    def step(self, config):
+        """Go to the next column."""
+        wrap = self.jumps(config) | (self.phase == config.stride_w - 1)
+        return [
+            self.phase.eq(Mux(wrap, 0, self.phase + 1)),
+            self.newest.eq(self.newest + wrap),
+        ]
+
+    def jumps(self, config):
+        """Whether it is the last that an output sees, and the next one is not in use."""
+        return (self.phase == config.kernel_w - 1) & (config.jump_columns != 1)
+
+    def taps(self, config):
+        """Return how many taps the kernel has at this phase."""
+        return config.taps.word_select(self.phase, 3)
+
+    def retires(self, config):
+        """Whether the column is the last that an output column sees."""
+        return (self.phase == config.last_phase) & (self.newest >= config.last_tap)
+
+    def last(self, config, work):
+        """Whether the column is the stripe's last."""
+        columns = work.end_col - work.first_col
+        return (self.phase == config.last_phase) & (self.newest + 1 == columns + config.last_tap)
 
 
 class Fetcher(wiring.Component):
-    """Reads the map words of one cluster's stripes.
+    """Reads the map words of one cluster's scans.
 
-    For each stripe: column by column, the rows that exist, all words of a row. The words of a
-    column lie so that scan order is bank order, and in each cycle the cluster owns one bank, the
-    next one in each next cycle. Once in step, it therefore reads one word per cycle and never
-    meets another cluster. Where a stripe has rows outside the map, empty words fill the gap to the
-    next column's first bank; a column outside the map is one empty word.
+    A scan is a stripe and a tile of input channels: column by column, the rows that exist, the
+    tile's words of a row. The stripes of a region are scanned one after the other for the first
+    tile, then again for the next; their sums stay open in between.
 
-    A stripe starts when its rows are in the banks and the one before is finished.
+    The words of a column lie so that scan order is bank order, and in each cycle the cluster owns
+    one bank, the next one in each next cycle. Once in step, it therefore reads one word per cycle
+    and never meets another cluster. Where a scan leaves words out (rows outside the map, rows and
+    columns between which a stride steps, channels of other tiles), empty words fill the gap to the
+    next bank; a column outside the map is one empty word.
+
+    A scan starts when its rows and weights are there and the scan before is finished.
 
     Members
     -------
-    config, work : what to do; stable from `arm` on
-    arm, run, slot : `slot` is the bank that the cluster owns in this cycle
+    config, work, half : what to do; stable from `arm` on
+    arm : a pass begins in the next cycle
+    slot : the bank that the cluster owns in this cycle
     rows_done : input rows in the banks
+    loaded : loads of the pass's weights that are in the lanes
     row_floor : the lowest input row that is still needed; all ones when there is none
-    request : the read; the banks' answer comes with `tag_valid`, `FETCH_LATENCY` cycles later
-    tag, tag_valid : goes with the answer
+    released : loads that the cluster has finished with; all ones when it needs none any more
+    request : the read, one cycle after it was issued
+    tag, tag_valid : goes with the banks' answer, which comes `FETCH_LATENCY` cycles after the read
+        was issued, two after `request`
     taken : an entry left the prefetch queue
-    finished : the walker has finished the stripe
-    waiting : a stripe waits for its rows
-    done : no stripe is left
+    finished : the walker has finished the scan
+    waiting, hungry : a scan waits for its rows or weights; if `hungry`, for weights
+    done : no scan is left
     """
 
     def __init__(self, build: Build):
@@ -78,17 +134,20 @@ class Fetcher(wiring.Component):
             {
                 "config": In(PASS_CONFIG),
                 "work": In(CLUSTER_CONFIG),
+                "half": In(1),
                 "arm": In(1),
-                "run": In(1),
                 "slot": In(bank_bits(build)),
                 "rows_done": In(13),
+                "loaded": In(LOAD_BITS),
                 "row_floor": Out(13),
+                "released": Out(LOAD_BITS),
                 "request": Out(read_request(build)),
-                "tag": Out(scan_tag()),
+                "tag": Out(scan_tag(build)),
                 "tag_valid": Out(1),
                 "taken": In(1),
                 "finished": In(1),
                 "waiting": Out(1),
+                "hungry": Out(1),
                 "done": Out(1),
             }
         )
@@ -101,96 +160,145 @@ class Fetcher(wiring.Component):
         bank_mask = build.clusters - 1
         word_shift = bank_mask.bit_length()
         address = range(build.map_words)
+        no_row, all_loads = (1 << 13) - 1, (1 << LOAD_BITS) - 1
 
-        # The stripe that comes next: its input rows [low, high), clipped to the map.
-        stripe = Signal(13)
-        top = Signal(signed(15))  # input row of the stripe's first row, padding included
-        exhausted = Signal()
-        rows2 = Signal()
+        # The scan that comes next: where its stripe is, and its input rows [low, high), clipped to
+        # the map; `seek` is the ring slot, base address and bank of row `low`, sought one row per
+        # cycle.
+        place = data.StructLayout(
+            {
+                "stripe": unsigned(13),
+                "top": signed(15),  # input row of the stripe's first row, padding included
+                "row": unsigned(13),
+                "slot": unsigned(12),
+                "base": address,
+                "bank": bits,
+            }
+        )
+        seek = Signal(place)
         low, high = Signal(13), Signal(13)
+        exhausted, rows2, ends_pass = Signal(), Signal(), Signal()
 
         def clip(row):
             return Mux(row < 0, 0, Mux(row < config.in_rows, row, config.in_rows))
 
         m.d.comb += [
-            exhausted.eq((stripe << 1) >= config.out_rows),
-            rows2.eq((stripe << 1) + 1 < config.out_rows),
-            low.eq(clip(top)),
-            high.eq(clip(top + config.kernel_h + rows2)),
+            exhausted.eq((seek.stripe << 1) >= config.out_rows),
+            rows2.eq((seek.stripe << 1) + 1 < config.out_rows),
+            ends_pass.eq((seek.stripe + work.stripe_step << 1) >= config.out_rows),
+            low.eq(clip(seek.top)),
+            high.eq(clip(seek.top + config.kernel_h + Mux(rows2, config.stride_h, 0))),
         ]
 
-        # Ring slot, base address and bank of row `low`, sought one row per cycle.
-        seek_row, seek_slot = Signal(13), Signal(12)
-        seek_base, seek_bank = Signal(address), Signal(bits)
-
-        def next_row(slot, base):
-            wrap = slot == config.ring_rows - 1
+        def next_row(slot, base, rows: ValueLike = 1, words: ValueLike = config.row_pitch):
+            wrap = slot + rows >= config.ring_rows
             return [
-                slot.eq(Mux(wrap, 0, slot + 1)),
-                base.eq(Mux(wrap, 0, base + config.row_pitch)),
+                slot.eq(slot + rows - Mux(wrap, config.ring_rows, 0)),
+                base.eq(base + words - Mux(wrap, config.ring_words, 0)),
             ]
 
-        with m.If(seek_row != low):
+        with m.If(seek.row != low):
             m.d.sync += [
-                seek_row.eq(seek_row + 1),
-                seek_bank.eq((seek_bank + config.col_words) & bank_mask),
-                *next_row(seek_slot, seek_base),
+                seek.row.eq(seek.row + 1),
+                seek.bank.eq((seek.bank + config.col_words) & bank_mask),
+                *next_row(seek.slot, seek.base),
             ]
 
-        # The stripe being scanned, and the position in it.
+        # Its tile, the tile's first word, its load of weights, and its stripe's place in the
+        # region.
+        tile, tile_word = Signal(7), Signal(10)
+        load = Signal(LOAD_BITS)
+        index, slots = Signal(7), Signal(range(build.acc_words))
+        region = Signal(place)  # the region's first stripe
+        region_low = Signal(13)
+        last_tile, ends_tile = Signal(), Signal()
+        m.d.comb += [
+            last_tile.eq(tile == config.tiles - 1),
+            ends_tile.eq((index == config.region - 1) | ends_pass),
+        ]
+
+        # The scan at hand, and the position in it.
         scanning, filling = Signal(), Signal()
         two = Signal()
         first_row, end_row, first_slot = Signal(13), Signal(13), Signal(12)
-        first_base, first_kernel_row = Signal(address), Signal(3)
+        first_base, first_kernel_row = Signal(address), Signal(4)
+        first_word, end_word, first_weight = Signal(10), Signal(10), Signal(13)
+        opens, closes = Signal(), Signal()
+        stripe_slots = Signal.like(slots)
+        frees, freed = Signal(), Signal(LOAD_BITS)  # after this scan, so many loads are released
         row, slot, base = Signal(13), Signal(12), Signal(address)
-        kernel_row, row_base = Signal(3), Signal(7)  # row within the stripe; times kernel_w
-        word, word_base = Signal(9), Signal(13)
-        column = Signal(13)  # scan column, counted from the stripe's first
-        x = Signal(signed(15))  # its input column
+        kernel_row, row_base = Signal(4), Signal(7)  # row within the stripe; times kernel_w
+        word, word_base = Signal(10), Signal(13)
+        column = ScanColumn("fetch")
+        x = Signal(signed(15))  # the scan column's input column
         offset = Signal(address)  # bank words before it
         bank = Signal(bits)
-        fill = Signal(bits)  # empty words still to come in this column
+        fill = Signal(bits)  # empty words still to come in this row
 
         last_column, inside, last_word, last_row = Signal(), Signal(), Signal(), Signal()
-        gap = Signal(bits)  # words that the rows outside the map leave out, modulo the banks
+        skip = Signal(bits)  # words of other tiles, modulo the banks
+        gap = Signal(bits)  # words that the rows outside the map leave out, likewise
+        row_fill = Signal(bits)
+        row_jumps, column_jumps = Signal(), Signal()
+        # Stable from the first word on: registered, off the critical path.
+        m.d.sync += [
+            gap.eq(
+                config.col_words * (config.kernel_h + config.stride_h - (end_row - first_row))
+                & bank_mask
+            ),
+            skip.eq((config.col_words - (end_word - first_word)) & bank_mask),
+        ]
         m.d.comb += [
-            last_column.eq(column + 2 == work.end_col - work.first_col + config.kernel_w),
+            last_column.eq(column.last(config, work)),
             inside.eq((x >= 0) & (x < config.in_cols) & (first_row != end_row)),
-            last_word.eq(word == config.col_words - 1),
+            last_word.eq(word + 1 == end_word),
             last_row.eq(row + 1 == end_row),
-            gap.eq((config.col_words * (config.kernel_h + 1 - (end_row - first_row))) & bank_mask),
+            row_jumps.eq((kernel_row + 1 == config.kernel_h) & (config.jump_rows != 1)),
+            column_jumps.eq(column.jumps(config)),
+            row_fill.eq(
+                skip
+                + Mux(
+                    last_row,
+                    gap + Mux(column_jumps, config.column_skip, 0),
+                    Mux(row_jumps, config.row_skip, 0),
+                )
+                & bank_mask
+            ),
         ]
 
         credit = Signal(range(build.fifo_depth + 1), init=build.fifo_depth)
-        issue, column_end = Signal(), Signal()
+        issue, row_end, column_end = Signal(), Signal(), Signal()
         m.d.sync += credit.eq(credit - issue + self.taken)
 
-        tag = Signal(scan_tag())
+        tag = Signal(scan_tag(build))
         m.d.comb += [
             tag.base.eq(word_base + row_base),
             tag.upper.eq(kernel_row < config.kernel_h),
-            tag.lower.eq((kernel_row != 0) & two),
+            tag.lower.eq((kernel_row >= config.stride_h) & two),
             tag.empty.eq(~inside | filling),
             tag.column_end.eq(column_end),
-            tag.retire.eq(column + 1 >= config.kernel_w),
+            tag.retire.eq(column.retires(config)),
             tag.rows2.eq(two),
             tag.item_end.eq(last_column & column_end),
+            tag.opens.eq(opens),
+            tag.closes.eq(closes),
+            tag.slots.eq(stripe_slots),
         ]
         m.d.sync += [
             self.request.valid.eq(issue & ~tag.empty),
             self.request.bank.eq(bank),
             self.request.address.eq(base + offset + (word >> word_shift)),
         ]
-        delayed, valid = tag, issue
-        for i in range(FETCH_LATENCY):
-            stage = Signal(scan_tag(), name=f"tag_{i}")
-            stage_valid = Signal(name=f"tag_valid_{i}")
-            m.d.sync += [stage.eq(delayed), stage_valid.eq(valid)]
-            delayed, valid = stage, stage_valid
-        m.d.comb += [self.tag.eq(delayed), self.tag_valid.eq(valid)]
+        m.d.comb += [
+            self.tag.eq(delayed(m, tag, FETCH_LATENCY, "tag")),
+            self.tag_valid.eq(delayed(m, issue, FETCH_LATENCY, "tag_valid")),
+        ]
 
-        first_needed = Mux(exhausted | ~work.active, 0x1FFF, low)
-        m.d.sync += self.row_floor.eq(Mux(scanning, first_row, first_needed))
+        next_needed = Mux(last_tile | (index == 0), low, region_low)
+        needed = Mux(closes, first_row, region_low)
+        m.d.sync += self.row_floor.eq(
+            Mux(scanning, needed, Mux(exhausted | ~work.active, no_row, next_needed))
+        )
 
         def rewind():
             """Back to the first word of a column."""
@@ -200,47 +308,93 @@ class Fetcher(wiring.Component):
                 base.eq(first_base),
                 kernel_row.eq(first_kernel_row),
                 row_base.eq(first_kernel_row * config.kernel_w),
-                word.eq(0),
-                word_base.eq(0),
+                word.eq(first_word),
+                word_base.eq(first_weight),
             ]
+
+        def follow():
+            """Aim at the scan after the one that comes next."""
+            onward = [
+                seek.stripe.eq(seek.stripe + work.stripe_step),
+                seek.top.eq(seek.top + (work.stripe_step * config.stride_h << 1)),
+            ]
+            with m.If(index == 0):
+                m.d.sync += [region.eq(seek), region_low.eq(low)]
+            with m.If(~ends_tile):
+                m.d.sync += [
+                    *onward,
+                    index.eq(index + 1),
+                    slots.eq(slots + Cat(1, config.window) + 1),
+                ]
+            with m.Else():
+                m.d.sync += [index.eq(0), slots.eq(0)]
+                with m.If(~last_tile):
+                    m.d.sync += [
+                        tile.eq(tile + 1),
+                        tile_word.eq(tile_word + config.tile_words),
+                        load.eq(load + 1),
+                    ]
+                    with m.If(index != 0):
+                        m.d.sync += seek.eq(region)
+                with m.Else():
+                    m.d.sync += [
+                        *onward,
+                        tile.eq(0),
+                        tile_word.eq(0),
+                        load.eq(Mux(config.resident, 0, load + 1)),
+                    ]
 
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.done.eq(1)
                 with m.If(self.arm):
                     m.d.sync += [
-                        stripe.eq(work.first_stripe),
-                        top.eq((work.first_stripe << 1) - config.pad_top),
-                        seek_row.eq(0),
-                        seek_slot.eq(0),
-                        seek_base.eq(0),
-                        seek_bank.eq(0),
+                        seek.stripe.eq(work.first_stripe),
+                        seek.top.eq((work.first_stripe * config.stride_h << 1) - config.pad_top),
+                        seek.row.eq(0),
+                        seek.slot.eq(0),
+                        seek.base.eq(0),
+                        seek.bank.eq(0),
+                        tile.eq(0),
+                        tile_word.eq(0),
+                        load.eq(0),
+                        index.eq(0),
+                        slots.eq(0),
+                        freed.eq(0),
                     ]
                     with m.If(work.active):
-                        m.next = "ARMED"
-
-            with m.State("ARMED"):
-                with m.If(self.run):
-                    m.next = "WAIT"
+                        m.next = "WAIT"
 
             with m.State("WAIT"):
-                m.d.comb += self.waiting.eq(~exhausted)
+                m.d.comb += [
+                    self.waiting.eq(~exhausted),
+                    self.hungry.eq(~exhausted & (self.loaded <= load)),
+                ]
                 with m.If(exhausted):
                     m.next = "IDLE"
-                with m.Elif((seek_row == low) & (self.rows_done >= high)):
+                with m.Elif((seek.row == low) & (self.rows_done >= high) & ~self.hungry):
+                    follow()
                     m.d.sync += [
                         two.eq(rows2),
                         first_row.eq(low),
                         end_row.eq(high),
-                        first_slot.eq(seek_slot),
-                        first_base.eq(seek_base),
-                        first_kernel_row.eq(low - top),
-                        column.eq(0),
-                        x.eq(work.first_col - config.pad_left),
+                        first_slot.eq(seek.slot),
+                        first_base.eq(seek.base),
+                        first_kernel_row.eq(low - seek.top),
+                        first_word.eq(tile_word),
+                        end_word.eq(
+                            Mux(last_tile, config.col_words, tile_word + config.tile_words)
+                        ),
+                        first_weight.eq(Mux(self.half ^ load[0], build.half_words, 0)),
+                        opens.eq(tile == 0),
+                        closes.eq(last_tile),
+                        stripe_slots.eq(slots),
+                        frees.eq(ends_tile & (ends_pass | ~config.resident)),
+                        freed.eq(load + 1),
+                        *column.start(),
+                        x.eq(work.first_col * config.stride_w - config.pad_left),
                         offset.eq(work.first_address),
-                        bank.eq((seek_bank + work.first_bank) & bank_mask),
-                        stripe.eq(stripe + work.stripe_step),
-                        top.eq(top + (work.stripe_step << 1)),
+                        bank.eq((seek.bank + work.first_bank + tile_word) & bank_mask),
                     ]
                     m.next = "SETUP"
 
@@ -253,12 +407,11 @@ class Fetcher(wiring.Component):
                 m.d.comb += scanning.eq(1)
                 in_step = self.slot == bank
                 m.d.comb += issue.eq((credit != 0) & (~inside | in_step))
-                with m.If(~inside):
-                    m.d.comb += column_end.eq(1)
-                with m.Elif(filling):
-                    m.d.comb += column_end.eq(fill == 1)
+                with m.If(filling):
+                    m.d.comb += row_end.eq(fill == 1)
                 with m.Else():
-                    m.d.comb += column_end.eq(last_word & last_row & (gap == 0))
+                    m.d.comb += row_end.eq(last_word & (row_fill == 0))
+                m.d.comb += column_end.eq(~inside | (row_end & last_row))
 
                 with m.If(issue):
                     with m.If(inside):
@@ -271,25 +424,35 @@ class Fetcher(wiring.Component):
                             word_base.eq(word_base + config.word_step),
                         ]
                         with m.If(last_word):
-                            m.d.sync += [
-                                word.eq(0),
-                                word_base.eq(0),
-                                row.eq(row + 1),
-                                kernel_row.eq(kernel_row + 1),
-                                row_base.eq(row_base + config.kernel_w),
-                                *next_row(slot, base),
-                            ]
-                            with m.If(last_row):
-                                m.d.sync += [filling.eq(1), fill.eq(gap)]
+                            m.d.sync += [filling.eq(1), fill.eq(row_fill)]
+                    with m.If(row_end):
+                        m.d.sync += [
+                            filling.eq(0),
+                            word.eq(first_word),
+                            word_base.eq(first_weight),
+                            row.eq(row + Mux(row_jumps, config.jump_rows, 1)),
+                            kernel_row.eq(Mux(row_jumps, config.stride_h, kernel_row + 1)),
+                            row_base.eq(
+                                Mux(row_jumps, config.row_step, row_base + config.kernel_w)
+                            ),
+                            *next_row(
+                                slot,
+                                base,
+                                Mux(row_jumps, config.jump_rows, 1),
+                                Mux(row_jumps, config.jump_words, config.row_pitch),
+                            ),
+                        ]
                     with m.If(column_end):
                         m.d.sync += [
                             filling.eq(0),
-                            column.eq(column + 1),
-                            x.eq(x + 1),
+                            *column.step(config),
+                            x.eq(x + Mux(column_jumps, config.jump_columns, 1)),
                             *rewind(),
                         ]
                         with m.If(inside):
-                            m.d.sync += offset.eq(offset + config.col_pitch)
+                            m.d.sync += offset.eq(
+                                offset + Mux(column_jumps, config.column_jump, config.col_pitch)
+                            )
                         with m.If(last_column):
                             m.next = "FINISH"
 
@@ -297,4 +460,11 @@ class Fetcher(wiring.Component):
                 m.d.comb += scanning.eq(1)
                 with m.If(self.finished):
                     m.next = "WAIT"
+
+        count = Signal(LOAD_BITS)
+        with m.If(self.arm):
+            m.d.sync += count.eq(0)
+        with m.Elif(self.finished & frees):
+            m.d.sync += count.eq(freed)
+        m.d.comb += self.released.eq(Mux(self.done, all_loads, count))
         return m

@@ -28,8 +28,8 @@ class Intake(wiring.Component):
 
         (y mod ring_rows) row_pitch + x col_pitch + w // clusters
 
-    of bank (w + col_words (y + (kernel_h + 1) x)) mod clusters, so that the words of a stripe's
-    column lie in the banks in scan order.
+    of bank (w + col_words (y + (kernel_h + stride_h) x)) mod clusters, so that the words of a
+    stripe's column lie in the banks in scan order.
 
     Throughput is one step per cycle, a step being a sparsity map or a map word (also one without
     pixels), as long as the step's bytes are in the buffer. On top come one cycle per row, and two
@@ -45,6 +45,7 @@ class Intake(wiring.Component):
     config : the pass; stable from `start` until `rows_done` is `in_rows`
     start : load the map of `config`, beginning with row 0; only when no load is under way
     row_limit : row y may be written when y < row_limit
+    idle : no load is under way
     rows_done : rows that are completely in the memory, since the latest `start`
     w_en, w_bank, w_addr, w_word : the write port, from registers. Values of `w_word` whose mask bit
         is clear mean nothing
@@ -60,6 +61,7 @@ class Intake(wiring.Component):
                 "start": In(1),
                 "row_limit": In(13),
                 "rows_done": Out(13),
+                "idle": Out(1),
                 "w_en": Out(1),
                 "w_bank": Out(bank_bits(build)),
                 "w_addr": Out(range(build.map_words)),
@@ -112,8 +114,10 @@ class Intake(wiring.Component):
         row_bank, column_bank = Signal.like(self.w_bank), Signal.like(self.w_bank)
         word = Signal(9)
         bank_width = (build.clusters - 1).bit_length()
-        column_step = Signal(bank_width)  # col_words (kernel_h + 1), modulo the number of banks
-        window_rows = config.kernel_h + 1
+        column_step = Signal(
+            bank_width
+        )  # col_words (kernel_h + stride_h), modulo the number of banks
+        window_rows = config.kernel_h + config.stride_h
         m.d.sync += [
             column_step.eq(
                 sum(Mux(window_rows[b], config.col_words << b, 0) for b in range(bank_width))
@@ -183,6 +187,7 @@ class Intake(wiring.Component):
             )
 
             with m.State("IDLE"):
+                m.d.comb += self.idle.eq(1)
                 with m.If(self.start):
                     m.d.sync += [
                         self.rows_done.eq(0),

@@ -22,7 +22,7 @@ def lane_step(build: Build) -> data.StructLayout:
             "fresh": unsigned(1),
             "merge": unsigned(1),
             "row": unsigned(1),
-            "slot": range(2 * build.window),
+            "slot": range(build.acc_words),
             "address": range(build.weight_words),
             "pixel": signed(build.pixel_bits),
         }
@@ -39,8 +39,10 @@ class Lane(wiring.Component):
     Members
     -------
     step : what to do, see `lane_step`
-    forward : this step's accumulator is that of the step before; comes with the step
-    bias : where accumulators start
+    forward : the step before visited this step's accumulator; comes with the step. After a retire
+        step it is 0, unless the accumulator is `fresh`: then it may be anything
+    bias_en, bias : where accumulators start from the next `start` on
+    start : a pass begins
     weight_en, weight_address, weight_data : write port of the weight memory
     shift : shadow row i takes its value from `shift_in[i]`
     shadow : the two finished sums
@@ -55,6 +57,7 @@ class Lane(wiring.Component):
                 "forward": In(1),
                 "bias_en": In(1),
                 "bias": In(acc),
+                "start": In(1),
                 "weight_en": In(1),
                 "weight_address": In(range(build.weight_words)),
                 "weight_data": In(signed(build.weight_bits)),
@@ -70,15 +73,17 @@ class Lane(wiring.Component):
         m = Module()
 
         m.submodules.weights = weights = Ram(signed(build.weight_bits), build.weight_words)
-        m.submodules.sums = sums = Ram(acc, 2 * build.window)
+        m.submodules.sums = sums = Ram(acc, build.acc_words)
         m.d.comb += [
             weights.w_en.eq(self.weight_en),
             weights.w_addr.eq(self.weight_address),
             weights.w_data.eq(self.weight_data),
         ]
-        bias = Signal(acc)
+        bias, next_bias = Signal(acc), Signal(acc)
         with m.If(self.bias_en):
-            m.d.sync += bias.eq(self.bias)
+            m.d.sync += next_bias.eq(self.bias)
+        with m.If(self.start):
+            m.d.sync += bias.eq(next_bias)
 
         # Cycle t: the weight's address is taken.
         m.d.comb += weights.r_addr.eq(self.step.address)
@@ -111,9 +116,12 @@ class Lane(wiring.Component):
         ]
         m.d.sync += latest.eq(total)
         for row in range(2):
-            with m.If(self.shift[row]):
+            take = Signal(name=f"take_{row}")
+            m.d.comb += take.eq(
+                s2.retire & (s2.row == row) & (~s2.merge | (old > self.shadow[row]))
+            )
+            with m.If(take):
+                m.d.sync += self.shadow[row].eq(old)
+            with m.Elif(self.shift[row]):
                 m.d.sync += self.shadow[row].eq(self.shift_in[row])
-            with m.If(s2.retire & (s2.row == row)):
-                with m.If(~s2.merge | (old > self.shadow[row])):
-                    m.d.sync += self.shadow[row].eq(old)
         return m

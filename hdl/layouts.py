@@ -17,6 +17,9 @@ def fields_layout(fields: tuple[tuple[str, int], ...]) -> data.StructLayout:
 #: All fields of one pass, as every block sees them while the pass runs.
 PASS_CONFIG = fields_layout(tuple(field for word in PASS_WORDS for field in word))
 
+#: Bits that count the loads of a pass; all ones stands for all of them.
+LOAD_BITS = PASS_CONFIG["loads"].width
+
 #: The share of one cluster.
 CLUSTER_CONFIG = fields_layout(CLUSTER_WORD)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, EnableInserter, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,8 +10,9 @@ from amaranth.utils import exact_log2
 
 from golden.descriptor import ROUND_HALF_EVEN
 from golden.params import Build
+from hdl.delay import delayed
 from hdl.layouts import PASS_CONFIG, drain_chunk, value_chunk
-from hdl.scale import ROUNDED, WHOLE_BITS, ScalePath, delayed
+from hdl.scale import ROUNDED, WHOLE_BITS, ScalePath
 
 
 class ShiftPath(wiring.Component):
@@ -67,8 +68,7 @@ class ShiftPath(wiring.Component):
 class RequantLane(wiring.Component):
     """Requantises one sum per cycle: scale or shift, add the zero point, clamp.
 
-    Latency `Build.requant_latency` cycles, no flow control: enable the whole component to stall
-    it.
+    Latency `Build.requant_latency` cycles, throughput one sum per cycle, no flow control.
 
     Members
     -------
@@ -118,14 +118,17 @@ class RequantLane(wiring.Component):
 class Requantiser(wiring.Component):
     """Requantises the chunks that leave the array.
 
-    Latency `Build.requant_latency` cycles, throughput one chunk per cycle. All stages advance
-    together, whenever `o` is taken or empty; `i.ready` says so in the same cycle.
+    Latency `Build.requant_latency` cycles, throughput one chunk per cycle, no flow control: `i` is
+    always ready, and `o.ready` is not looked at. The drain sends no chunk for which the encoder
+    has no room.
 
     Members
     -------
     config : the pass; stable while chunks are inside
-    scale_en, scale_channel, scale_data : write the scale of a channel of the pass, as float32 bits:
-        positive, finite, normal. Only in a build with scales, and only between passes.
+    scale_en, scale_bank, scale_channel, scale_data : write the scale of a channel of a pass, as
+        float32 bits: positive, finite, normal. Only in a build with scales, and only to the bank
+        that no chunk uses.
+    bank : the bank whose scales are used; stable while chunks are inside
     i : sums, see `hdl.layouts.drain_chunk`; `channel` is a multiple of `drain`
     o : values, see `hdl.layouts.value_chunk`; those of channels that are not `real` mean nothing
     """
@@ -138,7 +141,13 @@ class Requantiser(wiring.Component):
             "o": Out(stream.Signature(value_chunk(build))),
         }
         if "scale" in build.requant:
-            members |= {"scale_en": In(1), "scale_channel": In(8), "scale_data": In(32)}
+            members |= {
+                "scale_en": In(1),
+                "scale_bank": In(1),
+                "scale_channel": In(8),
+                "scale_data": In(32),
+                "bank": In(1),
+            }
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -146,8 +155,7 @@ class Requantiser(wiring.Component):
         m = Module()
         chunk = self.i.payload
 
-        step = Signal()
-        m.d.comb += [step.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(step)]
+        m.d.comb += self.i.ready.eq(1)
 
         # What goes along with the sums.
         tag = data.StructLayout(
@@ -167,8 +175,7 @@ class Requantiser(wiring.Component):
             entering.packet_end.eq(chunk.packet_end),
             entering.segment_end.eq(chunk.segment_end),
         ]
-        with m.If(step):
-            leaving = delayed(m, entering, build.requant_latency, "tag")
+        leaving = delayed(m, entering, build.requant_latency, "tag")
         m.d.comb += [
             self.o.valid.eq(leaving.valid),
             self.o.payload.real.eq(leaving.real),
@@ -179,7 +186,7 @@ class Requantiser(wiring.Component):
 
         lanes = [RequantLane(build) for _ in range(build.drain)]
         for n, lane in enumerate(lanes):
-            m.submodules[f"lane_{n}"] = EnableInserter(step)(lane)
+            m.submodules[f"lane_{n}"] = lane
             m.d.comb += [
                 lane.config.eq(self.config),
                 lane.sum.eq(chunk.sums[n]),
@@ -187,24 +194,28 @@ class Requantiser(wiring.Component):
             ]
 
         if "scale" in build.requant:
-            # Scales are written between passes, so that no read meets a write.
+            # The bank that is written is never the one that is read.
             quiet: dict[str, Any] = {"no_rw_check": True}
             m.submodules.scales = scales = Memory(
                 shape=data.ArrayLayout(unsigned(31), build.drain),
-                depth=build.lanes // build.drain,
+                depth=2 * build.lanes // build.drain,
                 init=[],
                 attrs=quiet,
             )
             lane_bits = exact_log2(build.drain)
+            index_bits = exact_log2(build.lanes) - lane_bits
+
+            def place(channel: Any, bank: Any) -> Value:
+                """Address of a channel's chunk in a bank."""
+                return Cat(channel[lane_bits : lane_bits + index_bits], bank)
+
             write, read = scales.write_port(granularity=1), scales.read_port()
-            with m.If(step):
-                channel = delayed(m, chunk.channel, ScalePath.SCALE_LATE - 1, "channel")
+            channel = delayed(m, chunk.channel, ScalePath.SCALE_LATE - 1, "channel")
             m.d.comb += [
                 write.en.eq(self.scale_en << self.scale_channel[:lane_bits]),
-                write.addr.eq(self.scale_channel >> lane_bits),
+                write.addr.eq(place(self.scale_channel, self.scale_bank)),
                 write.data.eq(self.scale_data[:31].replicate(build.drain)),
-                read.en.eq(step),
-                read.addr.eq(channel >> lane_bits),
+                read.addr.eq(place(channel, self.bank)),
             ]
             m.d.comb += [lane.scale.eq(read.data[n]) for n, lane in enumerate(lanes)]
         return m

@@ -1,13 +1,12 @@
 """Multiplication of a sum by a float32 scale, to the bit as ONNX Runtime does it."""
 
-from typing import Any
-
 from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.descriptor import REQUANT_SHIFT, ROUND_FLOOR
 from golden.params import Build, ceil_div
+from hdl.delay import delayed
 from hdl.layouts import PASS_CONFIG
 
 #: Bits of the rounded value's magnitude; one that needs more saturates.
@@ -30,9 +29,9 @@ class ScalePath(wiring.Component):
     A shift is the scale 2**-shift, exact but for the last rounding: the first rounding then keeps
     what it drops as a sticky bit, and the last one rounds as the configuration says.
 
-    Latency `LATENCY` cycles, throughput one sum per cycle, no flow control: enable the whole
-    component to stall it. A magnitude of 2**17 or more, infinity included, may come out as any
-    other such: clamping to 17 bits does not tell them apart.
+    Latency `LATENCY` cycles, throughput one sum per cycle, no flow control. A magnitude of
+    2**17 or more, infinity included, may come out as any other such: clamping to 17 bits does not
+    tell them apart.
 
     Members
     -------
@@ -204,12 +203,3 @@ class ScalePath(wiring.Component):
 def _leading(width: int, zeros: int) -> str:
     """Pattern of a value of that width with that number of leading zeros."""
     return "0" * zeros + "1" + "-" * (width - zeros - 1)
-
-
-def delayed(m: Module, value: Any, cycles: int, name: str) -> Any:
-    """Return a value some cycles later, or some enabled cycles within `with m.If(enable)`."""
-    for cycle in range(1, cycles + 1):
-        later = Signal.like(value, name=f"{name}_{cycle}")
-        m.d.sync += later.eq(value)
-        value = later
-    return value

@@ -5,7 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import LANE_LATENCY, Build
-from hdl.fetcher import scan_entry
+from hdl.delay import delayed
+from hdl.fetcher import ScanColumn, scan_entry
 from hdl.lane import lane_step
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
 
@@ -15,9 +16,10 @@ class Walker(wiring.Component):
 
     The head of the prefetch queue gives its non-zero pixels one after the other, lowest channel
     first, to a register that visits their outputs: upper row, then lower row, each from the
-    lowest kernel column. An empty word costs one cycle, hidden behind the visits of the pixel
+    lowest tap. An empty word costs one cycle, hidden behind the visits of the pixel
     before. The last word of a column is followed by a token that retires one accumulator per
-    output row; it waits until the shadow registers are free.
+    output row; it waits until the shadow registers are free. In a tile of input channels that is
+    not the last the token leaves the sums where they are, and does not wait.
 
     Throughput: one step per cycle. A pixel of n visits is followed by the next pixel after
     max(n, 1 + empty words between them) cycles.
@@ -81,24 +83,29 @@ class Walker(wiring.Component):
             selected_offset |= Mux(lowest[i], multiple, 0)
         m.d.comb += [value.eq(selected_value), weight_offset.eq(selected_offset)]
 
-        # The scan column of the head, and the kernel columns in which outputs see it.
-        column = Signal(13)
-        columns = Signal(13)
-        column_low, column_high = Signal(3), Signal(3)
+        # The scan column of the head, and the taps through which outputs see it.
+        column = ScanColumn("walk")
+        columns, taps = Signal(13), Signal(3)
+        tap_low, tap_high, column_low = Signal(3), Signal(3), Signal(3)
+        newest = column.newest
         m.d.comb += [
             columns.eq(self.work.end_col - self.work.first_col),
-            column_low.eq(Mux(column < columns, 0, column - columns + 1)),
-            column_high.eq(Mux(column < config.kernel_w, column, config.kernel_w - 1)),
+            taps.eq(column.taps(config)),
+            tap_low.eq(Mux(newest < columns, 0, newest - columns + 1)),
+            tap_high.eq(Mux(newest < taps, newest, taps - 1)),
+            column_low.eq(tap_low * config.stride_w + column.phase),
         ]
 
         # The pixel or token being carried out.
         valid, token, lower, last = Signal(), Signal(), Signal(), Signal()
         base, raw = Signal(13), Signal(build.act_bits)
-        kernel_col = Signal(3)
-        first_col, last_col, both = Signal(3), Signal(3), Signal()
-        place = Signal(slot_bits)  # window place of the column's newest output
+        tap, kernel_col = Signal(3), Signal(3)
+        first_tap, first_col, last_tap, both = Signal(3), Signal(3), Signal(3), Signal()
+        place = Signal(7)  # the column's newest output
         merge, fills, ends, two = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += last.eq((lower | ~both) & (token | (kernel_col == last_col)))
+        opens, closes = Signal(), Signal()  # the first and the last tile of the sums
+        slots = Signal(range(build.acc_words))  # first accumulator of the stripe
+        m.d.comb += last.eq((lower | ~both) & (token | (tap == last_tap)))
 
         free = Signal()  # the register takes something new
         even = Signal()  # the column to retire is the left one of a pool window
@@ -107,8 +114,9 @@ class Walker(wiring.Component):
         token_due = Signal()
         m.d.comb += [
             free.eq(~valid | last),
-            even.eq(column[0] ^ config.kernel_w[0]),
-            gate.eq(~self.full | (config.pool & ~even)),
+            even.eq(~(newest[0] ^ config.last_tap[0])),
+            # The right column of a pool window comes after the left one, which has waited.
+            gate.eq(~self.full | ~tag.closes),
             token_due.eq(self.i.valid & (left == 0) & tag.column_end & tag.retire),
             give_pixel.eq(self.i.valid & (left != 0) & free),
             give_token.eq(token_due & gate & free),
@@ -117,9 +125,9 @@ class Walker(wiring.Component):
 
         only_pixel = left == lowest
         pop = Signal()
-        closes = tag.column_end & tag.retire
+        finishes = tag.column_end & tag.retire
         m.d.comb += [
-            pop.eq(Mux(left != 0, give_pixel & only_pixel & ~closes, ~closes | give_token)),
+            pop.eq(Mux(left != 0, give_pixel & only_pixel & ~finishes, ~finishes | give_token)),
             self.i.ready.eq(pop),
             self.finished.eq(give_token & tag.item_end),
         ]
@@ -128,14 +136,18 @@ class Walker(wiring.Component):
         with m.If(self.i.valid & pop):
             m.d.sync += taken.eq(0)
             with m.If(tag.column_end):
-                m.d.sync += column.eq(Mux(tag.item_end, 0, column + 1))
+                m.d.sync += column.step(config)
+                with m.If(tag.item_end):
+                    m.d.sync += column.start()
 
-        fill_now = give_token & (~config.pool | ~even)
+        fill_now = give_token & (~config.pool | ~even) & tag.closes
         with m.If(self.release):
             m.d.sync += self.full.eq(0)
         with m.If(fill_now):
             m.d.sync += self.full.eq(1)
 
+        with m.If(give_pixel | give_token):
+            m.d.sync += [opens.eq(tag.opens), closes.eq(tag.closes), slots.eq(tag.slots)]
         with m.If(give_pixel):
             m.d.sync += [
                 valid.eq(1),
@@ -144,10 +156,12 @@ class Walker(wiring.Component):
                 raw.eq(value),
                 lower.eq(~tag.upper),
                 both.eq(tag.lower),
+                tap.eq(tap_low),
+                first_tap.eq(tap_low),
+                last_tap.eq(tap_high),
                 kernel_col.eq(column_low),
                 first_col.eq(column_low),
-                last_col.eq(column_high),
-                place.eq(column),
+                place.eq(newest),
             ]
         with m.Elif(give_token):
             m.d.sync += [
@@ -155,8 +169,8 @@ class Walker(wiring.Component):
                 token.eq(1),
                 lower.eq(0),
                 both.eq(tag.rows2),
-                kernel_col.eq(config.kernel_w - 1),
-                place.eq(column),
+                tap.eq(config.last_tap),
+                place.eq(newest),
                 merge.eq(config.pool & ~even),
                 fills.eq(fill_now),
                 ends.eq(tag.item_end),
@@ -165,47 +179,49 @@ class Walker(wiring.Component):
         with m.Elif(last):
             m.d.sync += valid.eq(0)
         with m.If(valid & ~last):
-            with m.If(token | (kernel_col == last_col)):
+            with m.If(token | (tap == last_tap)):
                 m.d.sync += lower.eq(1)
                 with m.If(~token):
-                    m.d.sync += kernel_col.eq(first_col)
+                    m.d.sync += [tap.eq(first_tap), kernel_col.eq(first_col)]
             with m.Else():
-                m.d.sync += kernel_col.eq(kernel_col + 1)
+                m.d.sync += [tap.eq(tap + 1), kernel_col.eq(kernel_col + config.stride_w)]
 
-        # The step of this cycle, registered on its way to the lanes.
-        slot = Signal(slot_bits + 1)
+        # The step of this cycle, registered on its way to the lanes. The token of a tile that is
+        # not the last adds nothing to its sums, so that those without a visit start from the bias
+        # too.
+        place_in_window = place - tap
+        slot = Signal(range(build.acc_words))
+        ring = Signal(range(2 * build.window))  # the accumulator, as far as the window tells
         fresh = Signal(2 * build.window, init=(1 << 2 * build.window) - 1)
-        visit, retire = Signal(), Signal()
+        visit, retire, settle = Signal(), Signal(), Signal()
         m.d.comb += [
             visit.eq(valid & ~token),
-            retire.eq(valid & token),
-            slot.eq(Cat((place - kernel_col)[:slot_bits], lower)),
+            retire.eq(valid & token & closes),
+            settle.eq(valid & token & ~closes),
+            ring.eq(Cat(place_in_window[:slot_bits], lower)),
+            slot.eq(slots | Cat(lower, place_in_window[:7] & config.window)),
             self.visiting.eq(visit),
-            self.retiring.eq(retire),
+            self.retiring.eq(valid & token),
         ]
         with m.If(valid):
-            m.d.sync += fresh.bit_select(slot, 1).eq(token)
+            m.d.sync += fresh.bit_select(ring, 1).eq(token)
         zero = config.in_zero
         pixel = Mux(config.signed_in, raw.as_signed(), raw) - zero
         step = self.step
         m.d.sync += [
-            step.visit.eq(visit),
+            step.visit.eq(visit | settle),
             step.retire.eq(retire),
-            step.fresh.eq(fresh.bit_select(slot, 1)),
+            step.fresh.eq(fresh.bit_select(ring, 1) & opens),
             step.merge.eq(merge | (config.pool & lower)),
             step.row.eq(lower & ~config.pool),
             step.slot.eq(slot),
-            step.address.eq(base + kernel_col - Mux(lower, config.kernel_w, 0)),
-            step.pixel.eq(pixel),
+            step.address.eq(base + kernel_col - Mux(lower, config.row_step, 0)),
+            step.pixel.eq(Mux(token, 0, pixel)),
             self.forward.eq(step.visit & (step.slot == slot)),
         ]
 
         # A finished column stands in the shadow registers LANE_LATENCY cycles after its step.
-        stands = retire & fills & last
-        for i in range(LANE_LATENCY - 1):
-            stage = Signal(name=f"stands_{i}")
-            m.d.sync += stage.eq(stands)
-            stands = stage
+        stands = delayed(m, retire & fills & last, LANE_LATENCY - 1, "stands")
         with m.If(self.release):
             m.d.sync += self.pending.eq(0)
         with m.If(stands):

@@ -168,7 +168,7 @@ def _reason(log: Path) -> str:
         lines = [line.strip() for line in log.read_text().splitlines() if line.strip()]
     except OSError:
         return "no log"
-    marks = ("AssertionError", "Error", "error")
+    marks = ("AssertionError", "%Error", "error:", "Error", "error")
     for mark in marks:
         for line in lines:
             if mark in line:

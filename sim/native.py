@@ -154,6 +154,7 @@ class NativeCore:
         gaps: float | Gaps = 0.0,
         seed: int = 0,
         ends: int = 1,
+        spare: int = 0,
         max_cycles: int | None = None,
         progress: Callable[[int, float], None] | None = None,
     ) -> RunResult:
@@ -169,6 +170,9 @@ class NativeCore:
             Idle times of all streams: a chance and a seed, or a `Gaps` for each stream's own.
         ends
             `done` pulses to wait for.
+        spare
+            So many of the last control words may be left: the beginning of the next layers, which
+            the core takes when it has room.
         max_cycles
             Give up after so many cycles. In any case a run is given up if no stream moves for
             `PATIENCE` cycles.
@@ -206,6 +210,7 @@ class NativeCore:
             budget = min(SLICE, limit - state.cycle)
             if self._library.openhop_run(handle, budget, ctypes.byref(state)) < 0:
                 raise self._error()
+            left = len(words) - state.control_taken
             taken = state.control_taken + state.map_taken
             if progress:
                 progress(state.cycle, taken / max(1, len(words) + len(beats)))
@@ -215,7 +220,7 @@ class NativeCore:
                 raise SimulationError(f"no end {_pending(state, job)}")
         if state.moved_after_fault:
             raise SimulationError(f"streams moved after fault {state.fault} {_pending(state, job)}")
-        if not state.fault and taken < len(words) + len(beats):
+        if not state.fault and taken < len(words) + len(beats) - min(spare, left):
             raise SimulationError(f"ended too early {_pending(state, job)}")
         return self._result(handle, state)
 

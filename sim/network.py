@@ -1,7 +1,7 @@
 """Whole networks: executes the mover's lists between a memory image and a core, layer by layer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from compiler.memory import Program, lay_out
 from compiler.plan import LayerPlan, plan_network
-from golden.cycles.core import Counts, layer_counts
+from golden.cycles.core import Counts, LayerData, chain_counts
 from golden.mover import LayerMoves, Memory
 from golden.network import Network
 from golden.params import Build, ceil_div
@@ -130,20 +130,15 @@ class NetworkRunner:
         maps = self.network.run(x)
         memory = self.program.load()
         self.program.places[0].store(memory, self.program.places[0].encode(maps[0]))
+        models = chain_counts(self.build, self._timing(maps))
+        taken = 0  # words of the whole control stream
         runs = []
-        for i, plan in enumerate(self.program.plans):
+        for i, (plan, model) in enumerate(zip(self.program.plans, models, strict=True)):
             given, expected = maps[i], maps[i + 1]
-            source, target = self.program.places[i : i + 2]
-            model = layer_counts(
-                self.build,
-                plan.descriptors,
-                given,
-                expected,
-                [ranges for _, ranges in source.blocks],
-            )
+            target = self.program.places[i + 1]
             moves = self.program.moves[i]
             if self._core:
-                counters = self._run_layer(self._core, moves, memory, progress)
+                counters, taken = self._run_layer(self._core, moves, memory, taken, progress)
             else:
                 target.store(memory, target.encode(expected))
                 counters = {name: getattr(model, name) for name in COUNTERS}
@@ -162,14 +157,35 @@ class NetworkRunner:
             )
         return runs
 
+    def _timing(self, maps: list[np.ndarray]) -> Iterator[LayerData]:
+        """What the cycle model needs of each layer."""
+        for i, plan in enumerate(self.program.plans):
+            ranges = [ranges for _, ranges in self.program.places[i].blocks]
+            yield LayerData(passes=plan.descriptors, x=maps[i], y=maps[i + 1], in_ranges=ranges)
+
     def _run_layer(
-        self, core: NativeCore, moves: LayerMoves, memory: Memory, progress: Progress | None
-    ) -> dict[str, int]:
+        self,
+        core: NativeCore,
+        moves: LayerMoves,
+        memory: Memory,
+        taken: int,
+        progress: Progress | None,
+    ) -> tuple[dict[str, int], int]:
+        """Run a layer; return its counters, and how much of the control stream is taken by then."""
+        last = moves.control[-1]
+        rest = len(self.program.control) - (last.address + last.length) // 8
         start = time.perf_counter()
-        result = execute(core, moves, memory, progress=progress)
+        result = execute(
+            core,
+            moves,
+            memory,
+            control=self.program.control[taken:],
+            spare=rest,
+            progress=progress,
+        )
         self._seconds += time.perf_counter() - start
         self._cycles += result.cycles
-        return result.counters
+        return result.counters, taken + result.control_taken
 
 
 def execute(
@@ -177,20 +193,26 @@ def execute(
     moves: LayerMoves,
     memory: Memory,
     *,
+    control: NDArray[np.uint64] | None = None,
+    spare: int = 0,
     gaps: float = 0.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RunResult:
     """Do what a mover does for one layer: carry bytes between memory and the streams.
 
+    `control` is the control stream from the first word on that was not taken yet; `spare` of its
+    last words belong to the layers that follow. Without it, the layer's own is all there is.
+
     Raises
     ------
     SimulationError
         If the core meets a fault, does not end, or gives out segments that nobody asked for.
     """
-    control = np.frombuffer(b"".join(memory.fetch(t) for t in moves.control), "<u8")
+    if control is None:
+        control = np.frombuffer(b"".join(memory.fetch(t) for t in moves.control), "<u8")
     beats = map_beats([memory.fetch(t) for t in moves.maps])
-    result = core.run(control, beats, gaps=gaps, seed=seed, progress=progress)
+    result = core.run(control, beats, gaps=gaps, seed=seed, spare=spare, progress=progress)
     if result.fault:
         raise SimulationError(
             f"layer {moves.name!r}: the core stopped with fault {result.fault.code} at row "

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from compiler.memory import Program, lay_out
 from compiler.plan import LayerPlan, plan_layer
-from golden.cycles.core import Counts, layer_counts
+from golden.cycles.causes import Counts
+from golden.cycles.core import LayerData, chain_counts
 from golden.descriptor import ClusterWork, PassDescriptor
 from golden.formats import Rounding
 from golden.mover import LayerMoves, Memory
@@ -19,14 +20,14 @@ from golden.requant import Scale, Shift
 
 TINY, TINY8, UP5K, NULLHOP = (preset(name) for name in ("tiny", "tiny8", "up5k", "nullhop"))
 
-#: Builds from one bank to eight.
+#: Builds from one bank to eight, and lanes from roomy to so small that small layers go in tiles.
 BUILDS = (
-    TINY.replace(name="one", clusters=1, word_pixels=16),
+    TINY.replace(name="one", clusters=1, lanes_per_cluster=16, word_pixels=16),
     TINY,
     TINY8,
     UP5K,
-    TINY8.replace(name="four", clusters=4, word_pixels=4),
-    TINY.replace(name="eight", clusters=8, lanes_per_cluster=2, drain=1),
+    TINY8.replace(name="four", clusters=4, word_pixels=4, weight_words=256, acc_words=64),
+    TINY.replace(name="eight", clusters=8, lanes_per_cluster=2, weight_words=160, drain=1),
 )
 
 
@@ -38,6 +39,7 @@ class Case:
     shape: tuple[int, int, int] = (6, 5, 5)
     channels: int = 6
     kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pool: bool = False
     relu: bool = False
@@ -71,6 +73,7 @@ class Case:
             in_format=TensorFormat(bits, self.signed, 1.0, self.in_zero),
             out_format=TensorFormat(bits, self.signed, 1.0, self.out_zero),
             requant=Scale(scales) if self.scale else Shift(shift, Rounding.HALF_EVEN),
+            stride=self.stride,
             pads=self.pads,
             relu=self.relu,
             pool=self.pool,
@@ -145,18 +148,30 @@ class Loaded:
             found.append(contexts)
         return found
 
-    def counts(self) -> list[Counts]:
-        """What the cycle model says of each case."""
+    def data(self) -> list[LayerData]:
+        """What the cycle model takes of each case."""
         return [
-            layer_counts(
-                case.build,
-                case.plan.descriptors,
-                case.x,
-                case.y,
-                [ranges for _, ranges in program.places[0].blocks],
+            LayerData(
+                passes=case.plan.descriptors,
+                x=case.x,
+                y=case.y,
+                in_ranges=[ranges for _, ranges in program.places[0].blocks],
             )
             for case, program in zip(self.cases, self.programs, strict=True)
         ]
+
+    def counts(self) -> list[Counts]:
+        """What the cycle model says of each case, their control streams without a gap between."""
+        return list(chain_counts(self.cases[0].build, self.data()))
+
+
+def fits_in_tiles(build: Build, kernel: tuple[int, int], cols: int) -> bool:
+    """Whether a build takes any number of input channels to so many output columns."""
+    columns = max(2, 1 << (cols - 1).bit_length())
+    return (
+        kernel[0] * kernel[1] * build.word_pixels <= build.half_words
+        and 2 * columns <= build.acc_words
+    )
 
 
 @st.composite
@@ -164,22 +179,29 @@ def cases(draw: Any, builds: tuple[Build, ...] = BUILDS, *, rows: int = 9, cols:
     """Layers that a build can run, with map banks that hold all of the input or just enough."""
     build = draw(st.sampled_from(builds))
     kernel = draw(st.tuples(*[st.integers(1, build.k_max)] * 2))
+    stride = draw(st.tuples(*[st.sampled_from((1, 1, 1, 2, 3, 4))] * 2))
     pads = draw(st.tuples(*[st.integers(0, k - 1) for k in kernel * 2]))
     pool = draw(st.booleans())
-    least = [max(1, kernel[i] + pool - pads[i] - pads[i + 2]) for i in (0, 1)]
+    least = [max(1, kernel[i] + pool * stride[i] - pads[i] - pads[i + 2]) for i in (0, 1)]
     height, width = (
         draw(st.integers(low, max(low, high)))
         for low, high in zip(least, (rows, cols), strict=True)
     )
-    most = min(40, build.weight_words // (kernel[0] * kernel[1]))
-    depth = draw(st.integers(1, most))
-    on_chip = draw(st.integers(min(height, kernel[0] + 1), height))
+    size = kernel[0] * kernel[1]
+    whole, half = build.weight_words // size, build.half_words // size
+    out_cols = (width + pads[1] + pads[3] - kernel[1]) // stride[1] + 1
+    if half < 30 and fits_in_tiles(build, kernel, out_cols) and draw(st.booleans()):
+        depth = draw(st.integers(half + 1, min(3 * half + 3, 60)))  # a few tiles
+    else:
+        depth = draw(st.integers(1, min(40, whole)))
+    on_chip = draw(st.integers(min(height, kernel[0] + stride[0]), height))
     pitch = width * ceil_div(ceil_div(depth, build.word_pixels), build.clusters)
     return Case(
         build=build.replace(map_words=max(2, on_chip * pitch)),
         shape=(height, width, depth),
         channels=draw(st.integers(1, 2 * build.lanes)),
         kernel=kernel,
+        stride=stride,
         pads=pads,
         pool=pool,
         density=draw(st.sampled_from((0.0, 0.1, 0.5, 1.0))),

@@ -34,10 +34,6 @@ PACKAGES = {
 
 # Modules whose tests stand under another name than theirs, and why.
 TESTED_ELSEWHERE = {
-    "golden/cycles/core.py": (
-        ["tests/hdl/test_core.py", "tests/sim/test_layers.py"],
-        "the model is what the hardware does, counter by counter, of any layer",
-    ),
     "openhop/__init__.py": (["tests/openhop/test_api.py"], "it only hands on openhop.api"),
 }
 

@@ -1,4 +1,4 @@
-"""When the last word leaves the core: the timing of `hdl.drain` to `hdl.encoder`."""
+"""How finished columns leave the core: the timing of `hdl.drain` to `hdl.encoder`."""
 
 import numpy as np
 
@@ -6,6 +6,9 @@ from golden.descriptor import PassDescriptor
 from golden.params import Build, ceil_div
 
 SPARSITY_GROUP = 16
+
+#: From the cycle after the writer's last for a packet to the pick that finds its room free.
+RETURN_TO_PICK = 1
 
 
 class OutputTiming:
@@ -22,14 +25,16 @@ class OutputTiming:
 
     def __init__(self, build: Build, d: PassDescriptor, y: np.ndarray):
         self.build, self.d = build, d
-        self.chunks = build.lanes_per_cluster // build.drain
         lanes = d.groups * build.lanes_per_cluster
         packets = ceil_div(lanes, SPARSITY_GROUP)
         ends = np.minimum((np.arange(packets) + 1) * SPARSITY_GROUP, lanes)
-        #: Chunks of a row up to the end of each packet.
-        self.packet_ends = ends // build.drain
+        #: Chunks of each packet of a row.
+        self.packet_chunks = np.diff(ends // build.drain, prepend=0).tolist()
+        #: From the cycle that picks a packet's last chunk to the one in which the writer takes it.
+        self.latency = 1 + build.requant_latency + build.encoder_latency
         self.words = self._packet_words(y, packets)
-        self.jobs: list[tuple[int, int, int]] = []
+        #: For each packet, the cycle after the writer's last one for it.
+        self.written: list[int] = []
 
     def _packet_words(self, y: np.ndarray, packets: int) -> np.ndarray:
         """Bus words that each packet completes: (H', W', packets)."""
@@ -54,22 +59,30 @@ class OutputTiming:
         return words
 
     def add(self, first_pick: int, stripe: int, column: int, rows: int) -> int:
-        """Note a column whose first chunk is picked in a cycle; return the cycles that it takes."""
+        """Send a column on its way whose first chunk may be picked in a cycle.
+
+        Returns
+        -------
+        int
+            Cycles until its last chunk has been picked. A packet starts one cycle or more after
+            the writer has finished the packet that gives it its room.
+        """
         if self.d.pool:
             row, column = stripe, column // 2
         else:
             row = 2 * stripe
-        per_row = self.d.groups * self.chunks
-        self.jobs += [(first_pick + i * per_row, row + i, column) for i in range(rows)]
-        return rows * per_row
+        room, latency, written = self.build.output_packets, self.latency, self.written
+        now = first_pick
+        free = written[-1] if written else 0
+        for words in self.words[row : row + rows, column].tolist():
+            for chunks, count in zip(self.packet_chunks, words, strict=True):
+                if len(written) >= room:
+                    now = max(now, written[-room] + RETURN_TO_PICK)
+                now += chunks
+                free = max(now - 1 + latency, free) + max(1, count)
+                written.append(free)
+        return now - first_pick
 
     def last_word(self) -> int:
-        """The cycle in which the pass's last word is taken."""
-        build = self.build
-        first, row, column = np.array(self.jobs, np.int64).T
-        latency = 1 + build.requant_latency + build.encoder_latency
-        ready = (first[:, None] + self.packet_ends - 1 + latency).ravel()
-        busy = np.maximum(1, self.words[row, column]).ravel()
-        total = np.cumsum(busy)
-        # end[i] = max(ready[i], end[i - 1]) + busy[i], unrolled
-        return int(total[-1] + np.max(ready - (total - busy)))
+        """The cycle in which the latest packet's last word is taken."""
+        return self.written[-1]

@@ -44,11 +44,11 @@ class StripeShape:
 
 def stripe_shape(d: PassDescriptor, stripe: int) -> StripeShape:
     """Rows that a stripe reads and makes."""
-    top = 2 * stripe - d.pad_top
+    top = 2 * stripe * d.stride_h - d.pad_top
     out_rows = min(2, d.out_rows - 2 * stripe)
     return StripeShape(
         low=min(max(top, 0), d.in_rows),
-        high=min(max(top + d.kernel_h + out_rows - 1, 0), d.in_rows),
+        high=min(max(top + d.kernel_h + (out_rows - 1) * d.stride_h, 0), d.in_rows),
         top=top,
         out_rows=out_rows,
     )
@@ -56,67 +56,85 @@ def stripe_shape(d: PassDescriptor, stripe: int) -> StripeShape:
 
 def left_columns(d: PassDescriptor, work: ClusterWork) -> int:
     """Scan columns left of the map."""
-    return max(0, d.pad_left - work.first_col)
+    return max(0, d.pad_left - work.first_col * d.stride_w)
 
 
 def scan_stripe(
-    build: Build, d: PassDescriptor, work: ClusterWork, shape: StripeShape, counts: np.ndarray
+    build: Build,
+    d: PassDescriptor,
+    work: ClusterWork,
+    shape: StripeShape,
+    counts: np.ndarray,
+    tile: int = 0,
 ) -> StripeScan:
-    """Time one stripe of one cluster.
+    """Time one scan of one cluster.
 
     Parameters
     ----------
     counts : ndarray of int, shape (H, W, col_words)
         Non-zero pixels of each map word.
+    tile : int
+        The tile of input channels that is scanned.
 
     A word with p non-zero pixels of n visits each takes p n cycles; an empty word takes one, hidden
     behind the visits of the pixel before it. Two units (words with pixels, or tokens) with e empty
     words between them start (p - 1) n + max(n, 1 + e) cycles apart.
     """
     columns = work.end_col - work.first_col
-    first_x = work.first_col - d.pad_left
-    j = np.arange(columns + d.kernel_w - 1)
+    first_x = work.first_col * d.stride_w - d.pad_left
+    j = np.arange((columns - 1) * d.stride_w + d.kernel_w)
+    j = j[j % d.stride_w < d.kernel_w]  # columns between which a stride steps are passed over
     x = first_x + j
     inside = (x >= 0) & (x < d.in_cols)
-    retires = j >= d.kernel_w - 1
-    kernel_cols = np.minimum(j, d.kernel_w - 1) - np.maximum(0, j - columns + 1) + 1
+    # Output column newest - i sees scan column j through tap i, kernel column i stride_w + phase.
+    newest, phase = np.divmod(j, d.stride_w)
+    taps = (d.kernel_w - 1 - phase) // d.stride_w + 1
+    retires = (newest >= d.last_tap) & (phase == d.last_phase)
+    kernel_cols = np.minimum(newest, taps - 1) - np.maximum(0, newest - columns + 1) + 1
 
-    rows = shape.high - shape.low
     r = np.arange(shape.low, shape.high) - shape.top
-    touched = (r < d.kernel_h).astype(np.int64) + ((r > 0) & (shape.out_rows == 2))
-    gap = d.col_words * (d.kernel_h + 1 - rows) % build.clusters
+    touched = (r < d.kernel_h).astype(np.int64) + ((r >= d.stride_h) & (shape.out_rows == 2))
+    first_word = tile * d.tile_words
+    tile_words = d.tile_words if tile < d.tiles - 1 else d.col_words - first_word
 
-    # Words of the columns inside the map, in scan order, and their visits per pixel.
-    seen = counts[shape.low : shape.high, x[inside], :].transpose(1, 0, 2)
-    width = rows * d.col_words + gap
-    words = np.zeros((seen.shape[0], width), np.int64)
-    words[:, : rows * d.col_words] = seen.reshape(seen.shape[0], -1)
-    visits = np.zeros_like(words)
-    visits[:, : rows * d.col_words] = np.repeat(
-        kernel_cols[inside, None] * touched, d.col_words, axis=1
-    )
-    # A column right of the map is an empty word, and a token if it retires an output column.
-    right = int(np.count_nonzero((x >= d.in_cols) & retires))
-    plain = np.zeros(np.count_nonzero((x >= d.in_cols) & ~retires), np.int64)
-    pixels, visits = np.append(words, plain), np.append(visits, plain)
+    # Empty words take the place, up to the next word's bank, of other tiles' words after each row,
+    # of rows passed over, and after the last one of rows outside the map and columns passed over.
+    n = build.clusters
+    skip = d.col_words - tile_words
+    gap = d.col_words * (d.kernel_h + d.stride_h - (shape.high - shape.low))
+    fill = np.where(r + 1 == d.kernel_h, skip + d.row_skip, skip) % n
+    fill = np.tile(fill[touched > 0], (int(np.count_nonzero(inside)), 1))
+    jumps = (phase[inside] == d.kernel_w - 1) & (d.jump_columns > 1)
+    fill[:, -1] = (skip + gap + d.column_skip * jumps) % n
+    kept = np.arange(tile_words + n) < tile_words + fill[:, :, None]
 
-    token_words = np.flatnonzero(retires[inside]) * width + width - 1
+    def in_order(value: np.ndarray) -> np.ndarray:
+        """Values of the rows' words, (columns, rows, words), in scan order, with the fill."""
+        filled = np.zeros(kept.shape, np.int64)
+        filled[:, :, :tile_words] = value
+        return filled[kept]
+
+    seen = counts[shape.low : shape.high, x[inside], first_word : first_word + tile_words]
+    words = in_order(seen.transpose(1, 0, 2)[:, touched > 0])
+    visits = in_order(kernel_cols[inside, None, None] * touched[touched > 0, None])
+    column_ends = kept.sum(axis=(1, 2)).cumsum() - 1
+    # A column right of the map is one empty word.
+    right = retires[x >= d.in_cols]
+    pixels, visits = (np.append(a, np.zeros(right.size, np.int64)) for a in (words, visits))
+
+    # The word with which a column retires waits for its token.
+    token_words = np.append(column_ends[retires[inside]], words.size + np.flatnonzero(right))
     empty = pixels == 0
     empty[token_words] = False
     empties = np.concatenate([[0], np.cumsum(empty)])
 
     full = np.flatnonzero(pixels)
-    key = np.concatenate(
-        [2 * full, 2 * token_words + 1, 2 * pixels.size + 2 * np.arange(right) + 1]
-    )
-    order = np.argsort(key, kind="stable")
-    token = np.concatenate([np.zeros(full.size, bool), np.ones(token_words.size + right, bool)])
-    steps = np.where(token, shape.out_rows, 0)
-    steps[: full.size] = visits[full]
-    span = np.zeros_like(steps)
-    span[: full.size] = (pixels[full] - 1) * visits[full]
-    before = np.concatenate([empties[full], empties[token_words], np.full(right, empties[-1])])
-    token, steps, span, before = token[order], steps[order], span[order], before[order]
+    order = np.argsort(np.concatenate([2 * full, 2 * token_words + 1]), kind="stable")
+    token = np.repeat([False, True], [full.size, token_words.size])[order]
+    word = np.concatenate([full, token_words])[order]
+    steps = np.where(token, shape.out_rows, visits[word])
+    span = np.where(token, 0, (pixels[word] - 1) * visits[word])
+    before = empties[word]
 
     # Start of each unit, from the first word's arrival, with the tokens never held up.
     between = before[1:] - before[:-1]

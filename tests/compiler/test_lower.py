@@ -1,6 +1,7 @@
 """Lowering: the control stream, read back word by word."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.lower import control_streams, pack_weights
-from compiler.plan import LayerPlan
-from golden.cycles.core import control_words
+from compiler.plan import PassPlan
+from golden.descriptor import PassDescriptor
+from golden.network import Conv
 from golden.params import Build
+from golden.requant import Scale
 from tests.layers import BUILDS, NULLHOP, TINY, TINY8, Case, cases
 
 
@@ -18,63 +21,100 @@ def signed(bits: int, value: int) -> int:
     return value - (value >> bits - 1 << bits)
 
 
-def read_back(plan: LayerPlan, words: list[int]) -> tuple[list[int], list[int], np.ndarray]:
-    """Biases, scales (float32 bits) and weights (channel, address) of all lanes of all passes."""
-    build = plan.build
-    biases, scales, weights = [], [], []
-    stream = iter(words)
-    for d in plan.descriptors:
-        assert [next(stream) for _ in range(5 + build.clusters)] == d.words()
-        for _ in range(d.groups):
-            for _ in range(build.lanes_per_cluster):
-                biases.append(signed(64, next(stream)))
-                scales.append(next(stream))
-            group = []
-            for _ in range(d.weight_count):
-                lanes: list[int] = []
-                while len(lanes) < build.lanes_per_cluster:
-                    beat = next(stream)
-                    for _ in range(build.weights_per_beat):
-                        beat, weight = divmod(beat, 1 << build.weight_bits)
-                        lanes.append(signed(build.weight_bits, weight))
-                    assert beat == 0
-                group.append(lanes)
-            weights += np.transpose(group).tolist()
-    assert list(stream) == []
-    return biases, scales, np.array(weights)
+class Reader:
+    """Takes a control stream apart, word by word."""
+
+    def __init__(self, build: Build, words: list[int]):
+        self.build, self.words, self.at = build, words, 0
+
+    def take(self) -> int:
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def parameters(self) -> list[tuple[int, int]]:
+        """Bias and scale (float32 bits) of every lane of a group."""
+        return [(signed(64, self.take()), self.take()) for _ in range(self.build.lanes_per_cluster)]
+
+    def weights(self) -> list[int]:
+        """The weights of a group's lanes at one address."""
+        lanes: list[int] = []
+        while len(lanes) < self.build.lanes_per_cluster:
+            beat = self.take()
+            for _ in range(self.build.weights_per_beat):
+                beat, weight = divmod(beat, 1 << self.build.weight_bits)
+                lanes.append(signed(self.build.weight_bits, weight))
+            assert beat == 0
+        return lanes
+
+
+def regions(d: PassDescriptor) -> int:
+    """How often a team starts again with the first tile: those of the team with most stripes."""
+    first = min(work.first_stripe for work in d.clusters if work.active)
+    stripes = range(first, d.stripes, d.clusters[0].stripe_step)
+    return len(range(0, len(stripes), d.region))
+
+
+def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
+    """Descriptor; parameters of all groups; then tile by tile the weights of all groups."""
+    build, d = reader.build, p.descriptor
+    assert [reader.take() for _ in range(7 + build.clusters)] == d.words()
+    # The lanes' channels; those without one follow at the end of the last group.
+    count = d.groups * build.lanes_per_cluster
+    channels = [
+        c if c < p.channels[1] else None for c in range(p.channels[0], p.channels[0] + count)
+    ]
+    assert channels[: d.out_channels] == list(range(*p.channels))
+    lanes = build.lanes_per_cluster
+    groups = [channels[first : first + lanes] for first in range(0, count, lanes)]
+    for group in groups:
+        for channel, (bias, scale) in zip(group, reader.parameters(), strict=True):
+            assert bias == (0 if channel is None else layer.bias[channel])
+            factor = np.uint32(scale).view(np.float32)
+            has_scale = channel is not None and isinstance(layer.requant, Scale)
+            assert factor == (layer.requant.scale[channel] if has_scale else 0)
+
+    _, depth, kernel_h, kernel_w = layer.weights.shape
+    tile_channels = d.tile_words * build.word_pixels
+    tiles = [
+        range(first, min(first + tile_channels, depth)) for first in range(0, depth, tile_channels)
+    ]
+    assert len(tiles) == d.tiles
+    sizes = [len(tile) * kernel_h * kernel_w for tile in tiles]
+    assert sizes == [d.tile_weights] * (len(tiles) - 1) + [d.last_weights]
+    # Weights that stay are loaded once, others for each region.
+    loads = tiles if d.resident else tiles * regions(d)
+    assert d.loads == len(loads)
+    for tile in loads:
+        for group in groups:
+            # Within a tile the address is (channel x kernel_h + row) x kernel_w + column.
+            for c, ky, kx in product(tile, range(kernel_h), range(kernel_w)):
+                wanted = [0 if k is None else int(layer.weights[k, c, ky, kx]) for k in group]
+                assert reader.weights() == wanted
 
 
 @given(cases((*BUILDS, NULLHOP, TINY8.replace(lanes_per_cluster=16))), st.booleans())
 def test_the_stream_holds_the_layer(case, scale):
-    case = replace(case, scale=scale)
-    plan, layer = case.plan, case.layer
-    stream = np.concatenate(control_streams(plan))
-    assert stream.dtype == np.uint64
-    words = stream.tolist()
-    assert len(words) == sum(control_words(case.build, d) for d in plan.descriptors)
-    biases, scales, weights = read_back(plan, words)
+    case = replace(case, scale=scale and "scale" in case.build.requant)
+    streams = control_streams(case.plan)
+    for words, p in zip(streams, case.plan.passes, strict=True):
+        assert words.dtype == np.uint64
+        reader = Reader(case.build, words.tolist())
+        check_pass(reader, case.layer, p)
+        assert reader.at == len(words)
 
-    # Lanes without a channel follow at the end of the last group of a pass.
-    lanes = case.build.lanes_per_cluster
-    at = channel = 0
-    for p in plan.passes:
-        for n in range(p.descriptor.groups * lanes):
-            if n < p.descriptor.out_channels:
-                assert biases[at] == layer.bias[channel]
-                factor = np.uint32(scales[at]).view(np.float32)
-                assert factor == (layer.requant.scale[channel] if scale else 0)
-                # The address of a weight is (channel x kernel_h + row) x kernel_w + column.
-                _, depth, kernel_h, kernel_w = layer.weights.shape
-                for c in range(depth):
-                    for ky in range(kernel_h):
-                        first = (c * kernel_h + ky) * kernel_w
-                        row = weights[at, first : first + kernel_w]
-                        assert row.tolist() == layer.weights[channel, c, ky].tolist()
-                channel += 1
-            else:
-                assert (biases[at], scales[at], weights[at].any()) == (0, 0, False)
-            at += 1
-    assert (at, channel) == (len(biases), layer.out_channels)
+
+def test_tiles_that_do_not_stay_come_again_for_every_region():
+    """Of 13 words of 4 channels 5 fit at a time; 4 stripes, one after the other, and 2 groups."""
+    build = TINY.replace(map_words=1024)
+    case = Case(build=build, shape=(8, 16, 52), kernel=(5, 5), pads=(2, 2, 2, 2), channels=7)
+    (d,) = case.plan.descriptors
+    assert (d.tiles, d.tile_words, d.resident, d.region, d.loads) == (3, 5, False, 1, 12)
+    assert (d.tile_weights, d.last_weights) == (500, 300)
+    (stream,) = control_streams(case.plan)
+    head = 7 + 2 + 2 * 2 * 4
+    loads = stream[head:].reshape(4, 2 * (500 + 500 + 300))
+    np.testing.assert_array_equal(loads[1:], loads[:1].repeat(3, axis=0))
+    assert len(np.unique(loads[0])) > 1000
 
 
 @pytest.mark.parametrize(
@@ -95,5 +135,5 @@ def test_a_negative_bias_is_extended_to_the_whole_word():
     case = Case(build=TINY, shape=(1, 1, 1), kernel=(1, 1), channels=2)
     layer = replace(case.layer, bias=np.array([-1, -(1 << 38)]))
     stream = np.concatenate(control_streams(replace(case.plan, layer=layer))).tolist()
-    assert stream[7] == (1 << 64) - 1
-    assert stream[9] == (1 << 64) - (1 << 38)
+    assert stream[9] == (1 << 64) - 1
+    assert stream[11] == (1 << 64) - (1 << 38)

@@ -15,6 +15,7 @@ from golden.descriptor import PassDescriptor
 from golden.network import Conv, Network, TensorFormat
 from golden.params import ceil_div
 from golden.requant import Scale, Shift
+from tests.golden.scanning import Place, bank_of
 from tests.layers import NULLHOP, TINY, TINY8, UP5K, Case, cases
 
 S16 = TensorFormat(16, signed=True, scale=1.0)
@@ -121,7 +122,14 @@ def test_descriptors_say_what_the_layer_is(case):
         )
         assert (d.kernel_h, d.kernel_w, d.pad_top, d.pad_left) == (*case.kernel, *case.pads[:2])
         assert d.kernel_size == d.kernel_h * d.kernel_w
-        assert d.weight_count == d.kernel_size * depth <= build.weight_words
+        assert (d.stride_h, d.stride_w) == case.stride
+        assert d.last_tap * d.stride_w + d.last_phase == d.kernel_w - 1
+        assert d.last_phase < d.stride_w
+        taps = [len(range(phase, d.kernel_w, d.stride_w)) for phase in range(d.stride_w)]
+        assert d.taps == sum(count * 8**phase for phase, count in enumerate(taps))
+        assert d.row_step == d.stride_h * d.kernel_w
+        weights = (d.tiles - 1) * d.tile_weights + d.last_weights
+        assert weights == d.kernel_size * depth
         assert d.word_step == d.kernel_size * build.word_pixels
         assert d.block_channels == build.lanes
         assert d.col_words == ceil_div(depth, build.word_pixels)
@@ -131,14 +139,43 @@ def test_descriptors_say_what_the_layer_is(case):
         # The ring fits, would not fit once more, and holds what a stripe needs.
         assert d.ring_rows * d.row_pitch <= build.map_words
         assert d.ring_rows == height or (d.ring_rows + 1) * d.row_pitch > build.map_words
-        assert d.ring_rows >= min(height, d.kernel_h + 1)
+        assert d.ring_rows >= min(height, d.kernel_h + d.stride_h)
+        assert d.ring_words == d.ring_rows * d.row_pitch
         assert d.load_map == (n == 0 or d.ring_rows < height)
         for work in d.clusters:
             if work.active:
-                x = max(0, work.first_col - d.pad_left)
+                x = max(0, work.first_col * d.stride_w - d.pad_left)
                 assert work.first_address == x * d.col_pitch
-                assert work.first_bank == x * (d.kernel_h + 1) * d.col_words % build.clusters
-        assert len(d.words()) == 5 + build.clusters
+                assert work.first_bank == bank_of(build, d, Place(0, x, 0))
+        assert len(d.words()) == 7 + build.clusters
+
+
+@given(cases())
+def test_what_a_stride_leaves_out_is_passed_over(case):
+    """From the last row or column that an output sees to the next one in use."""
+    build = case.build
+    for d in case.plan.descriptors:
+        if d.out_rows == 1:
+            assert (d.jump_rows, d.jump_words, d.row_skip) == (1, d.row_pitch, 0)
+            continue
+        for kernel, stride, jump in [
+            (d.kernel_h, d.stride_h, d.jump_rows),
+            (d.kernel_w, d.stride_w, d.jump_columns),
+        ]:
+            used = {n * stride + k for n in range(3) for k in range(kernel)}
+            assert jump == min(x for x in used if x >= kernel) - (kernel - 1)
+        assert d.jump_words == d.jump_rows * d.row_pitch
+        assert d.column_jump == d.jump_columns * d.col_pitch
+        banks = [
+            bank_of(build, d, place)
+            for place in [
+                Place(1, 1, 0),
+                Place(d.jump_rows, 1, 0),
+                Place(1, d.jump_columns, 0),
+            ]
+        ]
+        assert (banks[1] - banks[0]) % build.clusters == d.row_skip
+        assert (banks[2] - banks[0]) % build.clusters == d.column_skip
 
 
 @given(cases(rows=12))
@@ -146,7 +183,8 @@ def test_teams_never_wait_for_each_other_for_ever(case):
     """The ring has room for all stripes that are under way at once."""
     for d in case.plan.descriptors:
         down = max(work.stripe_step for work in d.clusters if work.active)
-        assert down == 1 or d.ring_rows >= min(d.in_rows, 2 * (down - 1) + d.kernel_h + 1)
+        apart = 2 * (down - 1) * d.stride_h
+        assert down == 1 or d.ring_rows >= min(d.in_rows, apart + d.kernel_h + d.stride_h)
 
 
 @pytest.mark.parametrize("requant", [Shift(3), Scale(np.full(4, 0.25, np.float32))])
@@ -299,7 +337,7 @@ def test_pooled_cuts_are_even():
         ((99, 16, 9), TINY, 16),  # 3 words of 4 on 2 banks
         ((99, 512, 8), TINY, 1),
         ((99, 513, 8), TINY, 0),
-        ((224, 224, 64), NULLHOP, 15),
+        ((224, 224, 64), NULLHOP, 7),
     ],
 )
 def test_ring_rows(shape, build, rows):
@@ -338,10 +376,10 @@ ONE = (2, 2, 1, 1)
             "kernel 5x2 is above the 3x3 of build 'up5k'",
         ),
         (
-            a_layer(ONE, stride=(2, 1)),
+            a_layer(ONE, stride=(5, 1)),
             (8, 8, 2),
             TINY,
-            "stride (2, 1) is not supported: use stride 1",
+            "stride (5, 1) is not supported: use 1 to 4",
         ),
         (a_layer(ONE), (8, 2048, 2), TINY, "maps must be at most 2047 rows and columns"),
         (a_layer(ONE), (2048, 8, 2), TINY, "maps must be at most 2047 rows and columns"),
@@ -370,12 +408,22 @@ ONE = (2, 2, 1, 1)
             "2049 input channels are above the 2048 of the core",
         ),
         (
-            a_layer((2, 128, 3, 3)),
-            (8, 8, 128),
-            TINY,
+            a_layer((2, 9, 1, 1)),
+            (8, 8, 9),
+            TINY.replace(word_pixels=16),
             (
-                "needs 1152 weights per output channel, build 'tiny' has 1024: use a build "
-                "with more weight_words"
+                "9 input channels come in blocks of 8, which are not whole map words of the 16 "
+                "pixels of build 'tiny': use fewer word_pixels"
+            ),
+        ),
+        (
+            a_layer((2, 128, 3, 3)),
+            (8, 40, 128),
+            TINY.replace(map_words=8192),
+            (
+                "needs 1152 weights per output channel, build 'tiny' has 1024, and 64 sums per "
+                "lane to take them in parts, it has 32: use a build with more weight_words or "
+                "acc_words"
             ),
         ),
         (
@@ -384,6 +432,15 @@ ONE = (2, 2, 1, 1)
             TINY,
             (
                 "needs 4 input rows on chip, build 'tiny' holds 2 of 128 columns and 16 channels: "
+                "use a build with more map_words"
+            ),
+        ),
+        (
+            a_layer((2, 4, 3, 3), stride=(3, 1)),
+            (8, 100, 4),
+            TINY,
+            (
+                "needs 6 input rows on chip, build 'tiny' holds 5 of 100 columns and 4 channels: "
                 "use a build with more map_words"
             ),
         ),
@@ -438,6 +495,7 @@ def test_refusals_are_one_clear_line(layer, shape, build, message):
         (a_layer((2, 2, 1, 1)), (2, 512, 2), TINY.replace(map_words=1024)),
         (a_layer((2, 2, 3, 3), pads=(2, 2, 2, 2)), (8, 8, 2), TINY),
         (a_layer((2, 113, 3, 3)), (3, 3, 113), TINY),
+        (a_layer((2, 8, 1, 1)), (8, 8, 8), TINY.replace(word_pixels=16)),
         (a_layer((2, 8, 3, 3)), (8, 128, 8), TINY),
         (a_layer(ONE, TensorFormat(8, True, 1.0), weight=127), (8, 8, 2), TINY8),
         (a_layer(ONE, TensorFormat(8, False, 1.0, 255)), (8, 8, 2), TINY8),
@@ -457,11 +515,44 @@ def test_limits_are_not_refused(layer, shape, build):
 
 @pytest.mark.parametrize("word_pixels", [4, 8, 16])
 @pytest.mark.parametrize("clusters", [1, 8])
-def test_what_is_not_refused_fits_the_descriptor(word_pixels, clusters):
-    """The most input channels that the planner takes."""
-    build = NULLHOP.replace(word_pixels=word_pixels, clusters=clusters)
-    (d,) = plan_layer(a_layer((2, 2048, 1, 1)), (2, 2, 2048), build).descriptors
-    assert len(d.words()) == 5 + clusters
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 4), (7, 1), (7, 4)])
+def test_what_is_not_refused_fits_the_descriptor(word_pixels, clusters, kernel, stride):
+    """The most input channels that the planner takes, in as many tiles as it takes."""
+    build = NULLHOP.replace(word_pixels=word_pixels, clusters=clusters, map_words=(1 << 14) - 1)
+    pads = (kernel - 1,) * 4
+    layer = a_layer((2, 2048, kernel, kernel), stride=(stride, stride), pads=pads)
+    (d,) = plan_layer(layer, (4, 4, 2048), build).descriptors
+    assert len(d.words()) == 7 + clusters
+
+
+def test_the_most_tiles_fit_the_descriptor_and_one_more_is_refused():
+    build = TINY.replace(weight_words=2 * 4 * 9, map_words=4096)
+    layer = a_layer((2, 4 * 127, 3, 3), pads=(1, 1, 1, 1))
+    (d,) = plan_layer(layer, (8, 4, 4 * 127), build).descriptors
+    assert (d.tiles, d.tile_words) == (127, 1)
+    assert len(d.words()) == 7 + build.clusters
+    layer = a_layer((2, 4 * 127 + 1, 3, 3), pads=(1, 1, 1, 1))
+    with pytest.raises(CompileError) as caught:
+        plan_layer(layer, (8, 4, 4 * 127 + 1), build)
+    assert str(caught.value) == (
+        "layer 'conv/1': needs 4581 weights per output channel in 128 tiles, which are above the "
+        "127 of the core: use a build with more weight_words than the 72 of 'tiny'"
+    )
+
+
+def test_the_most_loads_fit_the_descriptor_and_one_more_region_is_refused():
+    """Of 30 columns there are sums for one stripe of a team of two clusters at a time."""
+    build = TINY.replace(weight_words=2 * 4 * 9, acc_words=64, map_words=(1 << 14) - 1)
+    layer = a_layer((8, 4 * 39, 3, 3), pads=(1, 1, 1, 1))
+    (d,) = plan_layer(layer, (210, 30, 4 * 39), build).descriptors
+    assert (d.tiles, d.region, d.loads) == (39, 1, 4095)
+    assert len(d.words()) == 7 + build.clusters
+    with pytest.raises(CompileError) as caught:
+        plan_layer(layer, (211, 30, 4 * 39), build)
+    assert str(caught.value) == (
+        "layer 'conv/1': loads 39 tiles of weights 106 times over, 4134 loads are above the 4095 "
+        "of the core: use a build with more weight_words or acc_words"
+    )
 
 
 def test_a_case_of_every_build_can_be_planned():

@@ -1,4 +1,4 @@
-"""One stripe of one cluster, word by word and step by step.
+"""One scan of one cluster, word by word and step by step.
 
 Written for reading: what a window touches is asked of every output, and the walker is one cycle
 after the other. The cycle model and the hardware are compared with it.
@@ -55,33 +55,62 @@ def rows_out(d: PassDescriptor, stripe: int) -> list[int]:
 
 def rows_in(d: PassDescriptor, stripe: int) -> list[int]:
     """Input rows that these touch."""
-    touched = {row - d.pad_top + ky for row in rows_out(d, stripe) for ky in range(d.kernel_h)}
+    touched = {
+        row * d.stride_h - d.pad_top + ky for row in rows_out(d, stripe) for ky in range(d.kernel_h)
+    }
     return sorted(touched & set(range(d.in_rows)))
+
+
+def columns_in(d: PassDescriptor, first: int, end: int) -> list[int]:
+    """Input columns that output columns [first, end) touch, those outside the map included."""
+    return sorted(
+        {
+            column * d.stride_w - d.pad_left + kx
+            for column in range(first, end)
+            for kx in range(d.kernel_w)
+        }
+    )
+
+
+def words_in(d: PassDescriptor, tile: int) -> range:
+    """Words of a column that belong to a tile of input channels."""
+    first = tile * d.tile_words
+    return range(first, d.col_words if tile == d.tiles - 1 else first + d.tile_words)
 
 
 def bank_of(build: Build, d: PassDescriptor, place: Place) -> int:
     """Bank in which the intake puts a word."""
-    shift = place.row + (d.kernel_h + 1) * place.column
+    shift = place.row + (d.kernel_h + d.stride_h) * place.column
     return (place.word + d.col_words * shift) % build.clusters
 
 
-def scan_words(build: Build, d: PassDescriptor, work: ClusterWork, stripe: int) -> list[Word]:
+def scan_words(
+    build: Build, d: PassDescriptor, work: ClusterWork, stripe: int, tile: int = 0
+) -> list[Word]:
     """Entries of the prefetch queue: columns outside the map are one empty word each.
 
-    Behind a column's words come as many empty ones as it takes to be at the next column's bank.
+    Behind each word come as many empty ones as it takes to be at the bank of the next; behind the
+    last of a column, at that of the next column, be it there or not.
     """
-    rows = rows_in(d, stripe)
-    first = work.first_col - d.pad_left
-    columns = range(first, work.end_col - d.pad_left + d.kernel_w - 1)
+    rows, tile_words = rows_in(d, stripe), words_in(d, tile)
+    columns = columns_in(d, work.first_col, work.end_col)
+    and_next = columns_in(d, work.first_col, work.end_col + 1)
+    retires = {
+        column * d.stride_w - d.pad_left + d.kernel_w - 1
+        for column in range(work.first_col, work.end_col)
+    }
     words = []
     for x in columns:
         places: list[Place | None] = [None]
-        if 0 <= x < d.in_cols:
-            places = [Place(y, x, w) for y in rows for w in range(d.col_words)]
-            bank = bank_of(build, d, places[-1]) + 1
-            while bank % build.clusters != bank_of(build, d, Place(rows[0], x + 1, 0)):
-                places.append(None)
-                bank += 1
+        if rows and 0 <= x < d.in_cols:
+            places = []
+            onward = and_next[and_next.index(x) + 1]
+            scan = [Place(y, x, w) for y in rows for w in tile_words]
+            following = [*scan[1:], Place(rows[0], onward, tile_words[0])]
+            for place, then in zip(scan, following, strict=True):
+                places.append(place)
+                gap = bank_of(build, d, then) - bank_of(build, d, place) - 1
+                places += [None] * (gap % build.clusters)
         for n, place in enumerate(places, 1):
             end = n == len(places)
             words.append(
@@ -89,7 +118,7 @@ def scan_words(build: Build, d: PassDescriptor, work: ClusterWork, stripe: int) 
                     place=place,
                     x=x,
                     column_end=end,
-                    retire=x >= first + d.kernel_w - 1,
+                    retire=x in retires,
                     item_end=end and x == columns[-1],
                 )
             )
@@ -111,11 +140,12 @@ def entries(
     work: ClusterWork,
     stripe: int,
     channels: Callable[[Place], list[int]],
+    tile: int = 0,
 ) -> list[Entry]:
     """A stripe's entries; `channels` names the channels of a word's non-zero pixels."""
     rows = rows_out(d, stripe)
     result = []
-    for word in scan_words(build, d, work, stripe):
+    for word in scan_words(build, d, work, stripe, tile):
         entry = Entry(word)
         result.append(entry)
         if word.place is not None:
@@ -124,7 +154,7 @@ def entries(
                 pixel = (word.place.row, word.place.column, channel)
                 entry.pixels.append([Visit(pixel, output, tap) for output, tap in taps])
         if word.column_end and word.retire:
-            column = word.x + d.pad_left - d.kernel_w + 1
+            column = (word.x + d.pad_left - d.kernel_w + 1) // d.stride_w
             entry.token = [Retire((row, column)) for row in rows]
     return result
 
@@ -135,10 +165,11 @@ def _taps(
     """Outputs that a place touches, and through which taps: by rows, then by taps."""
     found = []
     for row in rows:
-        ky = place.row - (row - d.pad_top)
+        ky = place.row - (row * d.stride_h - d.pad_top)
         for kx in range(d.kernel_w):
-            column = place.column + d.pad_left - kx
-            if 0 <= ky < d.kernel_h and work.first_col <= column < work.end_col:
+            column, between = divmod(place.column + d.pad_left - kx, d.stride_w)
+            seen = work.first_col <= column < work.end_col
+            if 0 <= ky < d.kernel_h and seen and not between:
                 found.append(((row, column), (ky, kx)))
     return found
 

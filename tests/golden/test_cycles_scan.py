@@ -9,6 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from golden.conv import useful_ops
+from golden.cycles.core import word_counts
 from golden.cycles.scan import left_columns, scan_stripe, stripe_shape
 from golden.descriptor import ClusterWork, PassDescriptor
 from golden.params import Build
@@ -50,15 +52,20 @@ def play(queue: list[Entry], hold: int | None = None) -> tuple[list[int], int]:
 
 
 def check(
-    build: Build, d: PassDescriptor, work: ClusterWork, stripe: int, counts: np.ndarray
+    build: Build,
+    d: PassDescriptor,
+    work: ClusterWork,
+    stripe: int,
+    counts: np.ndarray,
+    tile: int = 0,
 ) -> None:
     shape = stripe_shape(d, stripe)
-    scan = scan_stripe(build, d, work, shape, counts)
+    scan = scan_stripe(build, d, work, shape, counts, tile)
 
     def pixels(place: Place) -> list[int]:
         return list(range(counts[place]))
 
-    queue = inside(entries(build, d, work, stripe, pixels))
+    queue = inside(entries(build, d, work, stripe, pixels, tile))
     tokens, visits = play(queue)
     assert np.cumsum(scan.earliest).tolist() == tokens
     assert scan.visits == visits
@@ -78,7 +85,24 @@ def test_equals_the_walker(case, draw):
     shape = (d.in_rows, d.in_cols, d.col_words)
     counts = rng.integers(0, case.build.word_pixels, shape, endpoint=True)
     counts[rng.random(shape) >= case.density] = 0
-    check(case.build, d, work, stripe, counts)
+    check(case.build, d, work, stripe, counts, draw.draw(st.integers(0, d.tiles - 1)))
+
+
+@given(case=cases(rows=6, cols=6))
+def test_tiles_share_out_the_visits(case):
+    """Every non-zero pixel in one tile, and as many visits as there are useful operations."""
+    d = case.plan.descriptors[0]
+    counts = word_counts(case.build, case.x, d.in_zero)
+    visits = sum(
+        scan_stripe(case.build, d, work, stripe_shape(d, stripe), counts, tile).visits
+        for work in d.clusters
+        if work.active and work.group == 0
+        for stripe in range(work.first_stripe, d.stripes, work.stripe_step)
+        for tile in range(d.tiles)
+    )
+    nonzero = case.x != d.in_zero
+    outputs = (d.out_rows, d.out_cols)
+    assert visits == useful_ops(nonzero, case.kernel, case.stride, case.pads, outputs)
 
 
 @given(case=cases())
@@ -86,9 +110,10 @@ def test_rows_and_columns_of_stripes(case):
     d = case.plan.descriptors[0]
     for stripe in range(d.stripes):
         shape = stripe_shape(d, stripe)
-        assert list(range(shape.low, shape.high)) == rows_in(d, stripe)
+        rows = rows_in(d, stripe)
+        assert (shape.low, shape.high) == (rows[0], rows[-1] + 1)
         assert shape.out_rows == len(rows_out(d, stripe))
-        assert shape.top == 2 * stripe - d.pad_top
+        assert shape.top == 2 * stripe * d.stride_h - d.pad_top
     for work in d.clusters:
         if work.active:
             words = scan_words(case.build, d, work, 0)

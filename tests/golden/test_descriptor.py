@@ -21,6 +21,7 @@ from golden.params import PRESETS, preset
 
 WORDS = (*PASS_WORDS, CLUSTER_WORD)
 BITS = dict(field for word in WORDS for field in word)
+STRIDE_MAX = 4
 PLAIN = dict.fromkeys((field.name for field in fields(PassDescriptor)), 0)
 
 
@@ -76,7 +77,7 @@ def test_words_hold_every_field(data):
 
 def test_the_first_byte_is_the_magic():
     d = PassDescriptor(**PLAIN | {"clusters": ()})
-    assert d.words() == [MAGIC, 0, 0, 0, 0]
+    assert d.words() == [MAGIC, *[0] * 6]
     assert replace(d, first=True, last=True).words()[0] == 0x300 | MAGIC
     assert bytes([MAGIC]) == b"H"
 
@@ -108,14 +109,17 @@ def test_pack_word_puts_the_first_field_lowest():
 def test_words_of_a_descriptor(name):
     build = preset(name)
     d = PassDescriptor(**PLAIN | {"clusters": (ClusterWork(),) * build.clusters})
-    assert descriptor_words(build) == len(d.words()) == 5 + build.clusters
+    assert descriptor_words(build) == len(d.words()) == 7 + build.clusters
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_fields_have_room_for_the_presets(name):
     build = preset(name)
     needed = {
-        "weight_count": build.weight_words,
+        "tile_weights": build.half_words,
+        "last_weights": build.weight_words,
+        "region": build.acc_words // 4,
+        "window": build.acc_words // 2 - 1,
         "block_channels": build.lanes,
         "out_channels": build.lanes,
         "groups": build.clusters,
@@ -127,9 +131,19 @@ def test_fields_have_room_for_the_presets(name):
         "first_bank": build.clusters - 1,
         "first_address": build.map_words - 1,
         "row_pitch": build.map_words,
+        "ring_words": build.map_words,
+        "row_skip": build.clusters - 1,
+        "column_skip": build.clusters - 1,
         "kernel_h": build.k_max,
         "kernel_w": build.k_max,
         "kernel_size": build.k_max**2,
+        "row_step": STRIDE_MAX * build.k_max,
+        "stride_h": STRIDE_MAX,
+        "stride_w": STRIDE_MAX,
+        "last_tap": build.k_max - 1,
+        "last_phase": STRIDE_MAX - 1,
+        "jump_rows": STRIDE_MAX,
+        "jump_columns": STRIDE_MAX,
         "word_step": build.word_pixels * build.k_max**2,
         "clamp_high": (1 << 16) - 1,
         "clamp_low": -(1 << 15),

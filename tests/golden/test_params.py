@@ -53,11 +53,10 @@ def test_an_unknown_preset_names_the_known_ones():
         ({"requant": ()}, r"requant must name 'shift', 'scale' or both, not \(\)"),
         ({"requant": ("float",)}, r"requant must name 'shift', 'scale' or both, not \('float',\)"),
         ({"bus_bits": 128}, r"bus_bits must be 64, not 128"),
-        ({"drain": 4}, r"drain 4 makes 10 bytes in 1 cycles, more than the 8-byte bus carries"),
-        (
-            {"lanes_per_cluster": 16, "drain": 8},
-            r"drain 8 makes 34 bytes in 2 cycles, more than the 8-byte bus carries",
-        ),
+        ({"acc_words": 8}, r"acc_words must be a power of two, 16 to 256, not 8"),
+        ({"acc_words": 24}, r"acc_words must be a power of two, 16 to 256, not 24"),
+        ({"acc_words": 512}, r"acc_words must be a power of two, 16 to 256, not 512"),
+        ({"k_max": 3, "acc_words": 4}, r"acc_words must be a power of two, 8 to 256, not 4"),
     ],
 )
 def test_refusals_name_the_build_and_the_value(changes, message):
@@ -68,7 +67,7 @@ def test_refusals_name_the_build_and_the_value(changes, message):
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        *(("weight_words", value) for value in (-1, 0, 1, 1 << FIELDS["weight_count"])),
+        *(("weight_words", value) for value in (-1, 0, 1, 1 << FIELDS["last_weights"])),
         *(("map_words", value) for value in (-1, 0, 1, 1 << FIELDS["first_address"])),
     ],
 )
@@ -83,9 +82,11 @@ def test_memories_have_at_least_two_words_and_no_more_than_the_descriptor_can_na
     "changes",
     [
         {"clusters": 1, "lanes_per_cluster": 2, "drain": 1},
-        {"clusters": 8, "lanes_per_cluster": 16, "weight_words": (1 << FIELDS["weight_count"]) - 1},
+        {"clusters": 8, "lanes_per_cluster": 16, "weight_words": (1 << FIELDS["last_weights"]) - 1},
         {"act_bits": 8, "weight_bits": 16, "drain": 4, "lanes_per_cluster": 8},
-        {"acc_bits": 24, "k_max": 1, "requant": ("scale",)},
+        {"acc_bits": 24, "k_max": 1, "acc_words": 4, "requant": ("scale",)},
+        {"drain": 4, "acc_words": 256},
+        {"lanes_per_cluster": 16, "drain": 8},
         {"acc_bits": 48, "k_max": 7, "map_words": (1 << FIELDS["first_address"]) - 1},
     ],
 )
@@ -116,13 +117,16 @@ def test_a_build_does_not_change():
         ("requant_latency", 11, 11, 3, 11),
         ("packet_channels", 8, 8, 8, 16),
         ("map_word_bits", 68, 72, 36, 136),
-        # In bits: weights, map banks, accumulators and shadows, prefetch, biases and scales.
+        ("half_words", 512, 512, 256, 2304),
+        ("output_packets", 8, 8, 4, 16),
+        # In bits: weights, map banks, accumulators and shadows, prefetch, biases and scales,
+        # packets.
         (
             "on_chip_bytes",
-            (131072 + 69632 + 5760 + 1088 + 576) // 8,
-            (65536 + 73728 + 4608 + 1152 + 512) // 8,
-            (32768 + 18432 + 1920 + 576 + 448) // 8,
-            (8388608 + 3760128 + 92160 + 17408 + 9216) // 8,
+            (131072 + 69632 + 10880 + 1088 + 1152 + 8 * 144) // 8,
+            (65536 + 73728 + 4608 + 1152 + 1024 + 8 * 80) // 8,
+            (32768 + 18432 + 1920 + 576 + 896 + 4 * 80) // 8,
+            (9437184 + 1775616 + 1320960 + 17408 + 18432 + 16 * 272) // 8,
         ),
     ],
 )
@@ -146,4 +150,32 @@ def test_weights_per_beat(lanes, weight_bits, weights):
 
 
 def test_nullhop_fits_its_chip():
-    assert NULLHOP.on_chip_bytes <= 3 << 19
+    """1.5 MiB, partial sums and second buffers included."""
+    assert NULLHOP.on_chip_bytes <= 1.5 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("changes", "packets"),
+    [
+        # Of 8 channels in 4 chunks a packet is 15 cycles on its way to the writer: 4 of them are.
+        ({}, 8),
+        ({"drain": 1}, 8),
+        ({"drain": 4}, 16),
+        ({"drain": 4, "requant": ("shift",)}, 8),
+        ({"lanes_per_cluster": 16, "drain": 1}, 4),
+        ({"clusters": 1, "lanes_per_cluster": 2, "drain": 2}, 32),
+    ],
+)
+def test_room_for_the_packets_on_their_way(changes, packets):
+    build = TINY.replace(**changes)
+    assert build.output_packets == packets
+    chunks = min(16, build.lanes) // build.drain
+    # In a writer's turn of one cycle each, as many are on their way at most.
+    on_the_way = ceil(Fraction(1 + build.requant_latency + build.encoder_latency, chunks))
+    assert packets > on_the_way
+
+
+@pytest.mark.parametrize("words", [2, 3, 1023, 1024])
+def test_a_half_is_as_much_as_fits_twice(words):
+    half = TINY.replace(weight_words=words).half_words
+    assert 2 * half <= words < 2 * half + 2

@@ -35,7 +35,10 @@ Testbench = Callable[[SimulatorContext], Awaitable[None]]
 
 
 def activity(pattern: str, seed: int) -> Iterator[bool]:
-    """Yield for every cycle whether an end of a stream is active, by one of `PATTERNS`."""
+    """Yield for every cycle whether an end of a stream is active, by one of `PATTERNS`.
+
+    There is one more, "rare": one cycle in fifty.
+    """
     generator = random.Random(seed)
     while True:
         match pattern:
@@ -46,6 +49,8 @@ def activity(pattern: str, seed: int) -> Iterator[bool]:
             case "long":
                 yield from [True] * generator.randint(1, 40)
                 yield from [False] * generator.randint(20, 60)
+            case "rare":
+                yield from [*[False] * 49, True]
             case _:
                 raise ValueError(f"pattern must be one of {PATTERNS}, not {pattern!r}")
 

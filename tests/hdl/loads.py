@@ -26,6 +26,7 @@ class Load:
     block_channels: int
     ranges: tuple[tuple[tuple[int, int], ...], ...]  # per block
     kernel_h: int = 3
+    stride_h: int = 1
     ring_rows: int = 5
     col_gap: int = 0  # bank words left free behind a column and behind a row
     row_gap: int = 0
@@ -63,6 +64,7 @@ class Load:
             "dense": self.dense,
             "signed_in": self.signed,
             "kernel_h": self.kernel_h,
+            "stride_h": self.stride_h,
             "in_rows": height,
             "in_cols": width,
             "in_channels": channels,
@@ -121,7 +123,8 @@ class Load:
                 for x in range(width):
                     for c in range(block.start, block.stop, n):
                         w = c // n
-                        bank = (w + d.col_words * (y + (d.kernel_h + 1) * x)) % self.build.clusters
+                        turn = y + (d.kernel_h + d.stride_h) * x
+                        bank = (w + d.col_words * turn) % self.build.clusters
                         address = y % d.ring_rows * d.row_pitch + x * d.col_pitch
                         pixels = self.pixels[y, x, c : min(c + n, channels)].tolist()
                         mask = sum((p != self.zero) << i for i, p in enumerate(pixels))
@@ -152,7 +155,7 @@ class Watch:
         self.cycles: list[Any] = []
         self.writes: list[tuple[int, Word]] = []  # with the cycle
         ticks = ctx.tick().sample(
-            *(dut.start, dut.row_limit, dut.rows_done, dut.i.valid, dut.i.ready),
+            *(dut.start, dut.row_limit, dut.rows_done, dut.idle, dut.i.valid, dut.i.ready),
             *(dut.fault, dut.fault_row, dut.fault_col),
             *(dut.w_en, dut.w_bank, dut.w_addr, dut.w_word),
         )
@@ -168,6 +171,7 @@ class Cycle(NamedTuple):
     start: int
     row_limit: int
     rows_done: int
+    idle: int
     valid: int
     ready: int
     fault: int

@@ -9,25 +9,36 @@ import numpy as np
 from hypothesis import strategies as st
 
 from golden.cycles.core import word_counts
+from golden.cycles.schedule import Scan, scans
 from golden.descriptor import ClusterWork, PassDescriptor
 from golden.params import Build
-from tests.golden.scanning import Entry, Place, Word, bank_of, entries, rows_in, rows_out
+from tests.golden.scanning import (
+    Entry,
+    Place,
+    Word,
+    bank_of,
+    entries,
+    rows_in,
+    rows_out,
+    scan_words,
+)
 from tests.layers import BUILDS, Case, cases
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one cluster does of one pass of a layer."""
+    """What one cluster does of one pass of a layer, whose first load lies in a half."""
 
     build: Build
     case: Case
     d: PassDescriptor
     work: ClusterWork
+    half: int = 0
 
-    @property
-    def stripes(self) -> list[int]:
-        """Its stripes, in order."""
-        return list(range(self.work.first_stripe, self.d.stripes, self.work.stripe_step))
+    @cached_property
+    def scans(self) -> list[Scan]:
+        """Its scans, in order."""
+        return list(scans(self.d, self.work))
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -40,9 +51,23 @@ class Share:
         line = self.case.x[place.row, place.column, first : first + self.build.word_pixels]
         return [first + int(i) for i in np.flatnonzero(line != self.d.in_zero)]
 
-    def entries(self, stripe: int) -> list[Entry]:
+    def words(self, scan: Scan) -> list[Word]:
+        """What a scan reads."""
+        return scan_words(self.build, self.d, self.work, scan.stripe, scan.tile)
+
+    def entries(self, scan: Scan) -> list[Entry]:
         """Entries of the prefetch queue."""
-        return entries(self.build, self.d, self.work, stripe, self.channels)
+        return entries(self.build, self.d, self.work, scan.stripe, self.channels, scan.tile)
+
+    def weight_base(self, load: int) -> int:
+        """Address of a load's first weight: the loads take turns at the halves."""
+        return (self.half + load) % 2 * self.build.half_words
+
+    def weight(self, scan: Scan, channel: int, tap: tuple[int, int]) -> int:
+        """Address of a weight."""
+        d = self.d
+        inner = channel - scan.tile * d.tile_words * self.build.word_pixels
+        return self.weight_base(scan.load) + (inner * d.kernel_h + tap[0]) * d.kernel_w + tap[1]
 
     def word(self, place: Place, noise: random.Random) -> dict[str, Any]:
         """A map word; what is no pixel, or zero, may be anything."""
@@ -61,29 +86,48 @@ class Share:
         row, column = place.row % d.ring_rows * d.row_pitch, place.column * d.col_pitch
         return bank_of(self.build, d, place), row + column + place.word // self.build.clusters
 
-    def tag(self, stripe: int, word: Word) -> dict[str, int]:
+    def tag(self, scan: Scan, word: Word) -> dict[str, int]:
         """What goes with a word; an empty one has no `base`, `upper` and `lower`."""
-        d = self.d
-        two = len(rows_out(d, stripe)) == 2
+        d, work = self.d, self.work
+        rows = rows_out(d, scan.stripe)
+        two = len(rows) == 2
+        turn = (scan.stripe - work.first_stripe) // work.stripe_step % d.region
         tag = {
             "empty": word.place is None,
             "column_end": word.column_end,
             "retire": word.retire,
             "rows2": two,
             "item_end": word.item_end,
+            "opens": scan.tile == 0,
+            "closes": scan.tile == d.tiles - 1,
+            "slots": turn * 2 * (d.window + 1),
         }
         if word.place is not None:
-            kernel_row = word.place.row - (2 * stripe - d.pad_top)
-            weights = d.kernel_h * d.kernel_w * self.build.word_pixels
-            tag["base"] = word.place.word * weights + kernel_row * d.kernel_w
-            tag["upper"] = 0 <= kernel_row < d.kernel_h
-            tag["lower"] = two and 0 <= kernel_row - 1 < d.kernel_h
+            kernel_rows = [word.place.row - (row * d.stride_h - d.pad_top) for row in rows]
+            first_channel = word.place.word * self.build.word_pixels
+            tag["base"] = self.weight(scan, first_channel, (kernel_rows[0], 0))
+            tag["upper"] = 0 <= kernel_rows[0] < d.kernel_h
+            tag["lower"] = two and 0 <= kernel_rows[1] < d.kernel_h
         return {name: int(value) for name, value in tag.items()}
 
-    def rows(self, stripe: int) -> range:
-        """Input rows of a stripe."""
-        rows = rows_in(self.d, stripe)
+    def rows(self, scan: Scan) -> range:
+        """Input rows that must be there."""
+        rows = rows_in(self.d, scan.stripe)
         return range(rows[0], rows[-1] + 1)
+
+
+def tiled(build: Build, tiles: int, **changes: Any) -> Share:
+    """A share whose tiles are one map word each; its stripes take turns at them in regions."""
+    pixels = build.word_pixels
+    build = build.replace(weight_words=2 * 9 * pixels, acc_words=16, map_words=2048)
+    defaults: dict[str, Any] = {"shape": (12, 4), "pads": (0, 1, 0, 1), "channels": build.lanes}
+    defaults |= changes
+    height, width = defaults.pop("shape")
+    case = Case(build=build, shape=(height, width, (tiles - 1) * pixels + 1), **defaults)
+    d = case.plan.descriptors[0]
+    assert (d.tiles, d.resident) == (tiles, tiles <= 2)
+    assert d.stripes > d.region > 1
+    return Share(build, case, d, d.clusters[-1], half=1)
 
 
 def garbage(build: Build, noise: random.Random) -> dict[str, Any]:
@@ -112,5 +156,6 @@ def shares(
     for case in found:
         d = draw(st.sampled_from(case.plan.descriptors))
         work = draw(st.sampled_from([work for work in d.clusters if work.active]))
-        picked.append(Share(build, case, d, work))
+        half = 0 if d.alone else draw(st.integers(0, 1))
+        picked.append(Share(build, case, d, work, half))
     return picked

@@ -4,6 +4,7 @@ The bench stands in for everything around it: the intake, the banks, the control
 """
 
 import random
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,15 +15,18 @@ from hypothesis import given, settings
 
 from compiler.lower import pack_weights
 from golden.conv import conv2d, max_pool2x2
-from golden.cycles.core import READ_TO_HEAD, STRIPE_SETUP, TOKEN_TO_STEP
-from golden.cycles.scan import left_columns, scan_stripe, stripe_shape
+from golden.cycles.passes import READ_TO_HEAD, STRIPE_SETUP, TOKEN_TO_STEP
+from golden.cycles.scan import left_columns, scan_stripe
 from golden.params import LANE_LATENCY, ceil_div
 from hdl.cluster import Cluster
-from tests.golden.scanning import Place, rows_out, scan_words
+from hdl.layouts import LOAD_BITS
+from tests.golden.scanning import Place, rows_out
 from tests.hdl.harness import PATTERNS, activity, plain, simulate
 from tests.hdl.hostile import hostile_memories
-from tests.hdl.stripes import Share, garbage, shares
+from tests.hdl.stripes import Share, garbage, shares, tiled
 from tests.layers import BUILDS, TINY, Case, cluster_config, pass_config
+
+ALL_LOADS = (1 << LOAD_BITS) - 1
 
 
 class Cycle(NamedTuple):
@@ -33,7 +37,9 @@ class Cycle(NamedTuple):
     release: int
     request: dict[str, int]
     row_floor: int
+    released: int
     waiting: int
+    hungry: int
     done: int
     full: int
     pending: int
@@ -76,20 +82,79 @@ def weights_of(share: Share) -> tuple[np.ndarray, np.ndarray]:
     return weights, bias
 
 
-def loads(share: Share, noise: random.Random) -> Iterator[dict[str, int]]:
+def biases(share: Share, noise: random.Random) -> Iterator[dict[str, int]]:
     """Writes to the lanes, as from the control stream, and between them those of another group."""
-    build, group = share.build, share.work.group
-    lanes, per_beat = build.lanes_per_cluster, build.weights_per_beat
-    weights, bias = weights_of(share)
-    other = (group + 1) % 8
-    for lane in range(lanes):
+    group, other = share.work.group, (share.work.group + 1) % 8
+    _, bias = weights_of(share)
+    for lane in range(share.build.lanes_per_cluster):
         yield {"bias_en": 1, "group": group, "lane": lane, "data": int(bias[lane]) % (1 << 64)}
         yield {"bias_en": 1, "group": other, "lane": lane, "data": noise.getrandbits(64)}
-    beats = ceil_div(lanes, per_beat)
-    for n, word in enumerate(pack_weights(weights.reshape(lanes, -1), build).tolist()):
-        load = {"weight_en": 1, "address": n // beats, "beat": n % beats}
-        yield {**load, "group": group, "data": word}
-        yield {**load, "group": other, "data": noise.getrandbits(64)}
+
+
+def weights(share: Share, load: int, noise: random.Random) -> Iterator[dict[str, int]]:
+    """The same for the weights of a load."""
+    build, group, other = share.build, share.work.group, (share.work.group + 1) % 8
+    lanes = build.lanes_per_cluster
+    all_weights, _ = weights_of(share)
+    first_word = load % share.d.tiles * share.d.tile_words
+    step = build.word_pixels
+    end_word = share.d.col_words
+    if load % share.d.tiles < share.d.tiles - 1:
+        end_word = first_word + share.d.tile_words
+    tile = all_weights[:, first_word * step : end_word * step].reshape(lanes, -1)
+    beats = ceil_div(lanes, build.weights_per_beat)
+    base = share.weight_base(load)
+    for n, word in enumerate(pack_weights(tile, build).tolist()):
+        write = {"weight_en": 1, "address": base + n // beats, "beat": n % beats}
+        yield {**write, "group": group, "data": word}
+        yield {**write, "group": other, "data": noise.getrandbits(64)}
+
+
+class Loader:
+    """What the control loader does: one write to the lanes per cycle, if it may, in good time."""
+
+    def __init__(self, work: list[Share], noise: random.Random):
+        self.work, self.noise = work, noise
+        self.armed = 0  # shares that have begun
+        self.running = False
+        self.known = 0  # shares whose parameters are there
+        self.complete = 0  # loads of the latest of them
+        self.released = 0  # as the clusters say
+        self.target = {"active": 0, "group": 0}
+
+    @property
+    def loaded(self) -> int:
+        """The pin: of the share that runs."""
+        return ALL_LOADS if self.known > self.armed else self.complete
+
+    def writes(self) -> Iterator[dict[str, int]]:
+        """What it does cycle by cycle."""
+        for n, share in enumerate(self.work):
+            while self.armed < n:
+                yield {}
+            self.target = {"active": int(share.work.active), "group": share.work.group}
+            yield from biases(share, self.noise)
+            self.known, self.complete = n + 1, 0
+            for load in range(share.d.loads):
+                while not self._may_load(n, load):
+                    yield {}
+                pending = deque(weights(share, load, self.noise))
+                while pending:
+                    write = pending.popleft()
+                    self.complete += not pending
+                    yield write
+        while True:
+            yield {}
+
+    def _may_load(self, n: int, load: int) -> bool:
+        if self.armed > n:
+            return load < 2 or self.released >= load - 1
+        if load or not n or not self.running:
+            return False
+        share, before = self.work[n], self.work[n - 1]
+        ready = not share.d.alone and not before.d.alone and self.released >= before.d.loads - 1
+        # In the core the halves take turns from pass to pass; here they are as it comes.
+        return ready and share.weight_base(0) != before.weight_base(before.d.loads - 1)
 
 
 class Bench:
@@ -104,24 +169,39 @@ class Bench:
             simulate(self.dut, self._play, max_cycles=50_000)
 
     async def _play(self, ctx: Any) -> None:
-        dut = self.dut
         noise = random.Random(self.seed)
         rows, drains = activity(self.late, self.seed), activity(self.hold, self.seed + 1)
-        for share in self.work:
-            ctx.set(dut.config, pass_config(share.d))
-            ctx.set(dut.work, cluster_config(share.work))
-            await ctx.tick()
-            for load in loads(share, noise):
-                ctx.set(dut.load, load)
-                await ctx.tick()
-            ctx.set(dut.load, {})
-            await ctx.tick().repeat(2)
-            ctx.set(dut.arm, 1)
-            await ctx.tick()
-            ctx.set(dut.arm, 0)
+        self.loader = Loader(self.work, noise)
+        self.writes = self.loader.writes()
+        self.runs.clear()
+        for n, share in enumerate(self.work):
+            while self.loader.known <= n:
+                await self._tick(ctx)
+            ctx.set(self.dut.config, pass_config(share.d))
+            ctx.set(self.dut.work, cluster_config(share.work))
+            ctx.set(self.dut.half, share.half)
+            ctx.set(self.dut.arm, 1)
+            self.loader.armed, self.loader.running = n + 1, True
+            await self._tick(ctx)
+            self.loader.released = 0  # which takes the core a cycle longer to see
+            ctx.set(self.dut.arm, 0)
             run = Run()
             self.runs.append(run)
             await self._run(ctx, share, run, rows, drains, noise)
+            self.loader.running = False
+            for _ in range(noise.randrange(4)):
+                await self._tick(ctx)
+
+    async def _tick(self, ctx: Any) -> Cycle:
+        """One cycle, in which the loader does what it can."""
+        dut = self.dut
+        ctx.set(dut.load, next(self.writes))
+        ctx.set(dut.target, self.loader.target)
+        ctx.set(dut.loaded, self.loader.loaded)
+        _, _, *values = await ctx.tick().sample(*(getattr(dut, n) for n in Cycle._fields))
+        now = Cycle(*map(plain, values))
+        self.loader.released = now.released
+        return now
 
     async def _run(
         self,
@@ -136,28 +216,26 @@ class Bench:
         dut, build, d = self.dut, self.build, share.d
         banks: dict[tuple[int, int], dict[str, Any]] = {}
         answers = [garbage(build, noise)] * 2
-        loaded = 0
+        there = 0
         phase = 0
         taken: list[list[list[int]]] = []  # per chunk of the column that leaves, the heads
         count = 0  # its chunks, none while it has not begun
-        while not (ctx.get(dut.done) and not ctx.get(dut.full) and phase > 4):
-            ctx.set(dut.run, phase >= 3)
+        while not (ctx.get(dut.done) and not ctx.get(dut.full)):
             ctx.set(dut.slot, (phase + share.work.team) % build.clusters)
-            free = phase > 3 and loaded < min(d.in_rows, ctx.get(dut.row_floor) + d.ring_rows)
+            free = phase > 3 and there < min(d.in_rows, ctx.get(dut.row_floor) + d.ring_rows)
             if free and next(rows):
                 for x, w in np.ndindex(d.in_cols, d.col_words):
-                    place = Place(loaded, x, w)
+                    place = Place(there, x, w)
                     banks[share.address(place)] = share.word(place, noise)
-                loaded += 1
-            ctx.set(dut.rows_done, loaded)
+                there += 1
+            ctx.set(dut.rows_done, there)
             pick = count > 0 and next(drains)
             ends = pick and len(taken) == count - 1
             chunks = build.lanes_per_cluster // build.drain
             ctx.set(dut.shift, (1 << len(taken) // chunks) if pick else 0)
             ctx.set(dut.release, ends)
             ctx.set(dut.word, answers.pop(0))
-            _, _, *values = await ctx.tick().sample(*(getattr(dut, n) for n in Cycle._fields))
-            now = Cycle(*map(plain, values))
+            now = await self._tick(ctx)
             run.cycles.append(now)
             asked = now.request["bank"], now.request["address"]
             answers.append(banks[asked] if now.request["valid"] else garbage(build, noise))
@@ -173,23 +251,25 @@ class Bench:
             elif now.pending and not count:
                 count = chunks * (1 + now.rows2)
             phase += 1
-        ctx.set(dut.run, 0)
-        await ctx.tick().repeat(3)
+        ctx.set(dut.release, 0)
+        ctx.set(dut.shift, 0)
 
 
 def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
     """Rows of every column that the share makes, in order, and whether it is its stripe's last."""
     d, work = share.d, share.work
-    weights, bias = weights_of(share)
-    pads = share.case.pads
-    sums = conv2d(share.case.x, weights, bias, pads=pads, zero_point=d.in_zero)
+    kernels, bias = weights_of(share)
+    case = share.case
+    sums = conv2d(case.x, kernels, bias, stride=case.stride, pads=case.pads, zero_point=d.in_zero)
     sums = sums[: d.out_rows, : d.out_cols]
     columns = range(work.first_col, work.end_col)
     if d.pool:
         sums, columns = max_pool2x2(sums), range(work.first_col // 2, work.end_col // 2)
     found = []
-    for stripe in share.stripes:
-        rows = [stripe] if d.pool else rows_out(d, stripe)
+    for scan in share.scans:
+        if not scan.closes:
+            continue
+        rows = [scan.stripe] if d.pool else rows_out(d, scan.stripe)
         found += [
             ([sums[row, column].tolist() for row in rows], int(column == columns[-1]))
             for column in columns
@@ -198,8 +278,9 @@ def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
 
 
 def check_cycles(share: Share, run: Run) -> None:
-    """Compare what every cycle was spent on with the model of the stripes' scans."""
+    """Compare what every cycle was spent on with the model of the scans."""
     d, cycles = share.d, run.cycles
+    build, work = share.build, share.work
     waits = [t for t, c in enumerate(cycles) if c.waiting and not cycles[t + 1].waiting]
     releases = iter([column.released for column in run.columns])
     retiring: list[int] = []
@@ -207,19 +288,19 @@ def check_cycles(share: Share, run: Run) -> None:
     full: set[int] = set()
     visits = stuck = 0
     gate = 0
-    for stripe, found in zip(share.stripes, waits, strict=True):
-        scan = scan_stripe(share.build, d, share.work, stripe_shape(d, stripe), share.counts)
-        words = scan_words(share.build, d, share.work, stripe)
-        first = next(word.place for word in words if word.place)
-        read = found + STRIPE_SETUP + left_columns(d, share.work)
+    for planned, found in zip(share.scans, waits, strict=True):
+        scan = scan_stripe(build, d, work, planned.shape, share.counts, planned.tile)
+        closes = planned.closes
+        first = next(word.place for word in share.words(planned) if word.place)
+        read = found + STRIPE_SETUP + left_columns(d, work)
         while cycles[read].slot != share.address(first)[0]:
             read += 1
         now = read + READ_TO_HEAD
         for k, (earliest, idle) in enumerate(zip(scan.earliest, scan.idle_from, strict=True)):
-            fills = not d.pool or k % 2 == 1
+            fills = closes and (not d.pool or k % 2 == 1)
             waited = now + idle
             now += earliest
-            if not d.pool or k % 2 == 0:
+            if closes and (not d.pool or k % 2 == 0):
                 now = max(now, gate)
                 stuck += max(0, now - waited)
             last = now + TOKEN_TO_STEP + scan.steps - 1
@@ -235,7 +316,7 @@ def check_cycles(share: Share, run: Run) -> None:
     assert {t for t, c in enumerate(cycles) if c.full} == full
     assert sum(c.visiting for c in cycles) == visits
     assert sum(c.blocked and not (c.visiting or c.retiring) for c in cycles) == stuck
-    assert next(t for t, c in enumerate(cycles) if c.done and t > 4) == now + 2
+    assert next(t for t, c in enumerate(cycles) if c.done) == now + 2
 
 
 def check(share: Share, run: Run) -> None:
@@ -273,6 +354,34 @@ def test_a_padded_layer_with_every_lane_in_use(build, pool):
     share = Share(build, case, d, d.clusters[-1])
     assert share.work.lanes == build.lanes_per_cluster
     (run,) = Bench([share], "none", "none", seed=2).runs
+    check(share, run)
+
+
+@pytest.mark.parametrize("late", ["none", "random"])
+@pytest.mark.parametrize("pool", [False, True], ids=["plain", "pool"])
+def test_weights_in_tiles_come_while_the_lanes_compute(pool, late):
+    """Two passes; the halves of the memory take turns, from one to the next as well."""
+    first = tiled(TINY, 3, pool=pool, shape=(8, 4), seed=1)
+    second = tiled(TINY, 2, pool=pool, shape=(8, 4), seed=2)
+    assert first.build == second.build
+    assert first.weight_base(first.d.loads - 1) != second.weight_base(0)
+    for share, run in zip((first, second), Bench([first, second], late, late, 4).runs, strict=True):
+        check(share, run)
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.name)
+def test_strides_that_pass_over_rows_and_columns(build):
+    case = Case(
+        build=build,
+        shape=(12, 11, 6),
+        channels=3,
+        kernel=(2, 3),
+        stride=(4, 4),
+        pads=(1, 0, 1, 1),
+        density=0.8,
+    )
+    d = case.plan.descriptors[0]
+    (run,) = Bench([share := Share(build, case, d, d.clusters[0], half=1)], "none", "none", 5).runs
     check(share, run)
 
 

@@ -1,7 +1,9 @@
 """The control loader, cycle by cycle, against the list of what each word must do."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from golden.descriptor import (
 )
 from golden.params import Build, ceil_div, preset
 from hdl.control import ControlLoader
+from hdl.layouts import LOAD_BITS
 from tests.hdl.harness import PATTERNS, activity, plain, put, simulate
 from tests.layers import cluster_config, pass_config
 
@@ -34,37 +37,50 @@ BUILDS = {
         preset("tiny8").replace(name="two_beats", clusters=4, lanes_per_cluster=16),
     )
 }
+ALL_LOADS = (1 << LOAD_BITS) - 1
+
+#: Cycles from `arm` to the clusters' counts of released loads standing at the loader.
+RELEASED_LATE = 2
 
 
 @dataclass
 class Pass:
-    """One pass's control stream, and the writes that it makes, with the word that causes each."""
+    """One pass's control stream: its words, and what those behind the descriptor write.
+
+    Parameters and loads are lists of (index of the word, what it writes).
+    """
 
     build: Build
     descriptor: PassDescriptor
     seed: int = 0
     words: list[int] = field(default_factory=list)
-    loads: list[tuple[int, dict[str, int]]] = field(default_factory=list)
+    biases: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     scales: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
+    loads: list[list[tuple[int, dict[str, int]]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
-        build, lanes = self.build, self.build.lanes_per_cluster
-        self.words = self.descriptor.words()
-        for group in range(self.descriptor.groups):
+        build, lanes, d = self.build, self.build.lanes_per_cluster, self.descriptor
+        self.words = d.words()
+        for group in range(d.groups):
             for lane in range(lanes):
                 bias, scale = rng.integers(0, 1 << 64, 2, np.uint64).tolist()
-                self.loads.append((len(self.words), {"group": group, "lane": lane, "data": bias}))
+                self.biases.append((len(self.words), {"group": group, "lane": lane, "data": bias}))
                 self.words.append(bias)
                 number = group * lanes + lane
                 self.scales.append((len(self.words), (number, scale & (1 << 32) - 1)))
                 self.words.append(scale)
-            for address in range(self.descriptor.weight_count):
-                for beat in range(ceil_div(lanes, build.weights_per_beat)):
-                    data = int(rng.integers(0, 1 << 64, dtype=np.uint64))
-                    place = {"group": group, "address": address, "beat": beat, "data": data}
-                    self.loads.append((len(self.words), place))
-                    self.words.append(data)
+        for number in range(d.loads):
+            last = number % d.tiles == d.tiles - 1
+            load = []
+            for group in range(d.groups):
+                for address in range(d.last_weights if last else d.tile_weights):
+                    for beat in range(ceil_div(lanes, build.weights_per_beat)):
+                        word = int(rng.integers(0, 1 << 64, dtype=np.uint64))
+                        place = {"group": group, "address": address, "beat": beat, "data": word}
+                        load.append((len(self.words), place))
+                        self.words.append(word)
+            self.loads.append(load)
 
     @property
     def config(self) -> dict[str, int]:
@@ -73,6 +89,12 @@ class Pass:
     @property
     def works(self) -> list[dict[str, int]]:
         return [cluster_config(work) for work in self.descriptor.clusters]
+
+    @property
+    def targets(self) -> list[dict[str, int]]:
+        return [
+            {"active": int(work.active), "group": work.group} for work in self.descriptor.clusters
+        ]
 
 
 def random_fields(rng: np.random.Generator, fields: tuple[tuple[str, int], ...]) -> dict[str, int]:
@@ -85,18 +107,41 @@ def random_fields(rng: np.random.Generator, fields: tuple[tuple[str, int], ...])
     return values
 
 
-def make(build: Build, *, groups: int, weight_count: int, seed: int = 0, **more: int) -> Pass:
+def make(
+    build: Build,
+    *,
+    groups: int = 1,
+    weights: tuple[int, int] = (2, 1),
+    tiles: int = 1,
+    rounds: int = 1,
+    alone: bool = False,
+    seed: int = 0,
+    **more: int,
+) -> Pass:
+    """A pass with so many weights in every tile but the last, and in that one."""
     rng = np.random.default_rng(seed)
     values = random_fields(rng, tuple(f for word in PASS_WORDS for f in word if f[0] != "magic"))
     clusters = tuple(ClusterWork(**random_fields(rng, CLUSTER_WORD)) for _ in range(build.clusters))
-    values |= {"groups": groups, "weight_count": weight_count, **more}
+    values |= {
+        "groups": groups,
+        "tiles": tiles,
+        "tile_weights": weights[0],
+        "last_weights": weights[1],
+        "loads": tiles * rounds,
+        "alone": int(alone),
+        **more,
+    }
     return Pass(build, PassDescriptor(**values, clusters=clusters), seed)
 
 
 class Watch:
     """What a loader did: one entry per cycle."""
 
-    NAMES = ("arm", "run", "finish", "opening", "scale_en", "scale_channel", "scale_data", "fault")
+    NAMES = (
+        *("half", "arm", "run", "finish", "opening", "loaded", "released", "bank", "fault"),
+        *("scale_en", "scale_bank", "scale_channel", "scale_data"),
+    )
+    LAYOUTS = ("config", "clusters", "targets")  # as numbers
 
     def __init__(self, dut: ControlLoader):
         self._dut = dut
@@ -106,107 +151,214 @@ class Watch:
         dut = self._dut
         self.cycles.clear()
         ticks = ctx.tick().sample(
-            *(dut.i.valid, dut.i.ready, dut.config, dut.clusters, dut.load),
+            *(dut.i.valid, dut.i.ready),
             *(getattr(dut, name) for name in self.NAMES),
+            *(getattr(dut, name).as_value() for name in self.LAYOUTS),
+            dut.load,
         )
-        async for _, _, valid, ready, config, clusters, load, *rest in ticks:
-            self.cycles.append(
-                SimpleNamespace(
-                    taken=bool(valid and ready),
-                    ready=ready,
-                    config=plain(config),
-                    clusters=plain(clusters),
-                    load=plain(load),
-                    **dict(zip(self.NAMES, rest, strict=True)),
-                )
-            )
+        async for _, _, valid, ready, *rest, load in ticks:
+            named = dict(zip((*self.NAMES, *self.LAYOUTS), rest, strict=True))
+            named |= {"taken": bool(valid and ready), "ready": ready, "load": plain(load)}
+            self.cycles.append(SimpleNamespace(**named))
 
     def when(self, name: str) -> list[int]:
         """Cycles in which a signal is high."""
         return [cycle for cycle, now in enumerate(self.cycles) if getattr(now, name)]
 
 
+async def play_clusters(
+    ctx: Any, dut: ControlLoader, passes: list[Pass], slow: Iterator[bool]
+) -> None:
+    """Free each load some time after it is there, then end the pass; as late as in the core."""
+    for p in passes:
+        while not ctx.get(dut.run):
+            await ctx.tick()
+        await ctx.tick().repeat(RELEASED_LATE - 1)  # `run` is one cycle behind `arm`
+        freed = 0
+        while freed < p.descriptor.loads:
+            ctx.set(dut.released, freed)
+            await ctx.tick()
+            freed += bool(ctx.get(dut.loaded) > freed and next(slow))
+        ctx.set(dut.released, ALL_LOADS)
+        while not next(slow):
+            await ctx.tick()
+        ctx.set(dut.finish, 1)
+        await ctx.tick()
+        ctx.set(dut.finish, 0)
+
+
 def run(passes: list[Pass], idle: str = "none", work: str = "none", *, seed: int = 0) -> Watch:
-    """Send passes; each computes for some cycles, by the pattern, before it finishes."""
+    """Send passes; each frees its loads and finishes as late as the pattern wants."""
     dut = ControlLoader(passes[0].build)
     watch = Watch(dut)
 
     async def producer(ctx):
         await put(ctx, dut.i, [word for p in passes for word in p.words], idle, seed=seed)
 
-    async def finisher(ctx):
-        busy = activity(work, seed + 1)
-        for _ in passes:
-            while not ctx.get(dut.run) or not next(busy):
-                await ctx.tick()
-            ctx.set(dut.finish, 1)
-            await ctx.tick()
-            ctx.set(dut.finish, 0)
+    async def clusters(ctx):
+        await play_clusters(ctx, dut, passes, activity(work, seed + 1))
         await ctx.tick().repeat(5)
 
-    simulate(dut, producer, finisher, monitors=[watch.record])
+    simulate(dut, producer, clusters, monitors=[watch.record])
     return watch
 
 
-def check(passes: list[Pass], watch: Watch, *, dense: bool) -> None:
-    """Compare every cycle; `dense`: the stream had no gaps, so a word is taken in each cycle."""
+class Wanted:
+    """What must be seen, given when words were taken, loads released and passes finished."""
+
+    def __init__(self, passes: list[Pass], watch: Watch):
+        self.watch = watch
+        self.ready: list[int] = []
+        self.running: list[int] = []
+        self.arms: list[int] = []
+        self.opens: list[int] = []
+        self.writes: list[tuple[int, dict[str, int]]] = []
+        self.scales: list[tuple[int, tuple[int, int, int]]] = []
+        #: Of each cycle; None where anything may stand.
+        self.values: dict[str, list[Any]] = {
+            name: [0] * len(watch.cycles)
+            for name in ("config", "clusters", "half", "bank", "loaded")
+        }
+        self.values["targets"] = [None] * len(watch.cycles)
+        #: Loads that began before their pass.
+        self.early = 0
+        self._half = 0
+        self._free_from = 0  # the cycle from which a descriptor may come
+        self._before: Pass | None = None
+        self._ended = -1
+
+        taken, finishes = watch.when("taken"), watch.when("finish")
+        assert len(taken) == sum(len(p.words) for p in passes)
+        at = 0
+        for p, finish in zip(passes, finishes, strict=True):
+            self._add(p, taken[at : at + len(p.words)])
+            at += len(p.words)
+            self.running += range(self.arms[-1] + 1, finish + 1)
+            self._before, self._ended = p, finish
+        self.ready += range(self._free_from, len(watch.cycles))
+
+    def _stands(self, name: str, first: int, value: Any) -> None:
+        """Let a value stand from a cycle on."""
+        values = self.values[name]
+        values[first:] = [value] * (len(values) - first)
+
+    def _add(self, p: Pass, times: list[int]) -> None:
+        d, number = p.descriptor, len(self.arms)
+        known = times[p.scales[-1][0]] + 1
+        armed = max(known, self._ended + 1) + 1
+        self.ready += range(self._free_from, known)
+        self.opens += [times[0]] * d.first
+        self.arms.append(armed)
+        self.writes += [(times[word] + 1, bias) for word, bias in p.biases]
+        self.scales += [(times[word] + 1, (number % 2, *scale)) for word, scale in p.scales]
+
+        self._stands("loaded", known, ALL_LOADS)
+        self._stands("loaded", armed, 0)
+        self._stands("targets", times[len(PASS_WORDS)] + 1, None)
+        self._stands("targets", times[len(d.words()) - 1] + 1, bits_of("targets", p))
+        self._stands("config", armed, bits_of("config", p))
+        self._stands("clusters", armed, bits_of("clusters", p))
+        self._stands("half", armed, 0 if d.alone else self._half)
+        self._stands("bank", armed, number % 2)
+
+        seeks = known
+        for n, load in enumerate(p.loads):
+            found = seeks
+            while not self._free(p, n, found, armed):
+                found += 1
+            first, last = times[load[0][0]], times[load[-1][0]]
+            self.early += first < armed
+            self.ready += range(found + 1, last + 1)
+            half = 0 if d.alone else self._half
+            base = half * p.build.half_words
+            self.writes += [
+                (times[word] + 1, place | {"address": base + place["address"]})
+                for word, place in load
+            ]
+            self._stands("loaded", max(armed, last + 1), n + 1)
+            self._half = 0 if d.alone else 1 - half
+            seeks = last + 1
+        self._free_from = max(seeks, armed)
+
+    def _free(self, p: Pass, load: int, now: int, armed: int) -> bool:
+        """Whether the half for a load of a pass is seen to be free."""
+        released = self.watch.cycles[now].released
+        if now >= armed:
+            return load < 2 or released >= load - 1
+        if now > self._ended or load or p.descriptor.alone:
+            return False
+        assert self._before
+        before = self._before.descriptor
+        return not before.alone and released >= before.loads - 1
+
+
+def bits_of(name: str, p: Pass) -> int:
+    """A member's value, as a number."""
+    layout = ControlLoader(p.build).signature.members[name].shape
+    return layout.const(getattr(p, "works" if name == "clusters" else name)).as_bits()
+
+
+def check(passes: list[Pass], watch: Watch, *, dense: bool) -> Wanted:
+    """Compare every cycle; `dense`: the stream had no gaps, so a word is taken when it may be."""
     cycles = watch.cycles
-    taken, finishes = watch.when("taken"), watch.when("finish")
-    assert len(taken) == sum(len(p.words) for p in passes)
-    arms, opens, loads, scales, running, waiting = [], [], [], [], [], []
-    at = 0
-    for p, finish in zip(passes, finishes, strict=True):
-        times = taken[at : at + len(p.words)]
-        at += len(p.words)
-        if dense:
-            assert times == list(range(times[0], times[0] + len(times)))
-        opens += [times[0]] * p.descriptor.first
-        arms.append(times[len(p.descriptor.words()) - 1] + 1)
-        running += range(times[-1] + 2, finish + 1)
-        waiting += range(times[-1] + 1, finish + 1)
-        loads += [(times[word] + 1, load) for word, load in p.loads]
-        scales += [(times[word] + 1, scale) for word, scale in p.scales]
-        until = taken[at] if at < len(taken) else len(cycles) - 1
-        for now in cycles[arms[-1] : until + 1]:
-            assert (now.config, now.clusters) == (p.config, p.works)
-    assert [c for c, now in enumerate(cycles) if not now.ready] == waiting
-    assert watch.when("run") == running
-    assert watch.when("arm") == arms
-    assert watch.when("opening") == opens
+    wanted = Wanted(passes, watch)
+    assert watch.when("ready") == wanted.ready
+    if dense:
+        taken = watch.when("taken")
+        assert taken == [cycle for cycle in wanted.ready if cycle <= taken[-1]]
+    assert watch.when("run") == wanted.running
+    assert watch.when("arm") == wanted.arms
+    assert watch.when("opening") == wanted.opens
     assert watch.when("fault") == []
+    for name, values in wanted.values.items():
+        seen = [getattr(now, name) for now in cycles]
+        assert seen == [
+            one if want is None else want for want, one in zip(values, seen, strict=True)
+        ], name
 
     writes = [(c, now.load) for c, now in enumerate(cycles) if sum(enables(now.load))]
-    assert [c for c, _ in writes] == [c for c, _ in loads]
-    for (_, load), (_, wanted) in zip(writes, loads, strict=True):
-        assert enables(load) == ("lane" in wanted, "beat" in wanted)
-        assert {name: load[name] for name in wanted} == wanted
+    assert [c for c, _ in writes] == [c for c, _ in wanted.writes]
+    for (_, load), (_, write) in zip(writes, wanted.writes, strict=True):
+        assert enables(load) == ("lane" in write, "beat" in write)
+        assert {name: load[name] for name in write} == write
     assert [
-        (c, (now.scale_channel, now.scale_data)) for c, now in enumerate(cycles) if now.scale_en
-    ] == scales
+        (c, (now.scale_bank, now.scale_channel, now.scale_data))
+        for c, now in enumerate(cycles)
+        if now.scale_en
+    ] == wanted.scales
+    return wanted
 
 
 def enables(load: dict[str, int]) -> tuple[int, int]:
     return load["bias_en"], load["weight_en"]
 
 
-def two_passes(build: Build) -> list[Pass]:
-    return [
-        make(build, groups=build.clusters, weight_count=3, seed=1, first=1),
-        make(build, groups=1, weight_count=1, seed=2, first=0),
+def some_passes(build: Build) -> list[Pass]:
+    """Weights in one half, in tiles that stay or come again, and across both halves."""
+    kinds: list[dict[str, Any]] = [
+        {"groups": build.clusters, "weights": (9, 3), "first": 1},
+        {"weights": (4, 2), "tiles": 2},
+        {"weights": (3, 1), "tiles": 3, "rounds": 2},
+        {"weights": (9, 5), "alone": True},
+        {"weights": (9, 4), "alone": True, "first": 1},
+        {"weights": (3, 2), "tiles": 2, "rounds": 2},
+        {"weights": (1, 1)},
+        {"weights": (1, 1)},
     ]
+    return [make(build, seed=n, **({"first": 0} | kind)) for n, kind in enumerate(kinds)]
 
 
 @pytest.mark.parametrize("work", PATTERNS)
 @pytest.mark.parametrize("idle", PATTERNS)
 def test_every_word_does_what_it_must(idle, work):
-    passes = two_passes(TINY)
+    passes = some_passes(TINY)
     check(passes, run(passes, idle, work, seed=3), dense=idle == "none")
 
 
 @pytest.mark.parametrize("idle", ["none", "random"])
 @pytest.mark.parametrize("name", BUILDS)
 def test_every_build(name, idle):
-    passes = two_passes(BUILDS[name])
+    passes = some_passes(BUILDS[name])[:4]
     check(passes, run(passes, idle, "long"), dense=idle == "none")
 
 
@@ -214,27 +366,57 @@ def test_every_build(name, idle):
 @given(data=st.data())
 def test_passes_of_every_size(data):
     build = BUILDS[data.draw(st.sampled_from(sorted(BUILDS)))]
-    passes = [
-        make(
-            build,
-            groups=data.draw(st.integers(1, build.clusters)),
-            weight_count=data.draw(st.integers(1, 9)),
-            seed=data.draw(st.integers(0, 1000)),
+    passes = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        alone = data.draw(st.booleans())
+        passes.append(
+            make(
+                build,
+                groups=data.draw(st.integers(1, min(2, build.clusters))),
+                weights=data.draw(st.tuples(*[st.integers(1, 6)] * 2)),
+                tiles=1 if alone else data.draw(st.integers(1, 3)),
+                rounds=1 if alone else data.draw(st.integers(1, 3)),
+                alone=alone,
+                seed=data.draw(st.integers(0, 1000)),
+            )
         )
-        for _ in range(data.draw(st.integers(1, 3)))
-    ]
     idle, work = (data.draw(st.sampled_from(PATTERNS)) for _ in range(2))
     check(passes, run(passes, idle, work), dense=idle == "none")
 
 
-def test_all_weights_that_a_lane_holds():
+def slow_passes(passes: list[Pass]) -> Wanted:
+    """Passes that take so long that all that may come early does."""
+    return check(passes, run(passes, "none", "rare"), dense=True)
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 3])
+def test_the_first_load_of_a_pass_comes_while_the_one_before_computes(tiles):
+    """As soon as the half is free."""
+    passes = [make(TINY, weights=(1, 1), tiles=tiles, seed=n) for n in range(4)]
+    assert slow_passes(passes).early == 3
+
+
+@pytest.mark.parametrize("alone", [1, 2])
+def test_a_load_across_both_halves_waits_and_so_does_the_one_behind_it(alone):
+    """Of so many passes in a row; of five passes, the first cannot be early."""
+    kinds = [False] + [True] * alone + [False] * (4 - alone)
+    passes = [make(TINY, weights=(1, 1), alone=kind, seed=n) for n, kind in enumerate(kinds)]
+    assert slow_passes(passes).early == 4 - alone - 1
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_all_weights_that_a_lane_holds(alone):
     build = BUILDS["up5k"]
-    passes = [make(build, groups=2, weight_count=build.weight_words, seed=n) for n in range(2)]
+    count = build.weight_words if alone else build.half_words
+    passes = [make(build, groups=2, weights=(count, count), alone=alone, seed=n) for n in range(2)]
     check(passes, run(passes), dense=True)
 
 
 def check_fault(watch: Watch, taken: int) -> None:
-    """The last of `taken` words was bad: from the next cycle on, the loader does nothing."""
+    """The last of `taken` words was bad: from the next cycle on, nothing is taken or written.
+
+    The pass before goes on, of which all loads are there.
+    """
     bad = watch.when("taken")[-1]
     assert len(watch.when("taken")) == taken
     assert {now.fault for now in watch.cycles[: bad + 1]} == {Fault.NONE}
@@ -242,9 +424,10 @@ def check_fault(watch: Watch, taken: int) -> None:
     assert len(after) > 20
     assert {now.fault for now in after} == {Fault.DESCRIPTOR}
     for now in after:
-        idle = now.arm, now.run, now.opening, now.scale_en, now.ready
-        assert (idle, enables(now.load)) == ((0,) * 5, (0, 0))
+        idle = now.arm, now.opening, now.scale_en, now.ready
+        assert (idle, enables(now.load)) == ((0,) * 4, (0, 0))
     assert bad not in watch.when("opening")
+    assert not after[-1].run
 
 
 @pytest.mark.parametrize("magic", [0, MAGIC ^ 1, MAGIC ^ 0x80, 0xFF])
@@ -252,7 +435,7 @@ def check_fault(watch: Watch, taken: int) -> None:
 @pytest.mark.parametrize("idle", ["none", "random"])
 def test_a_word_that_opens_no_descriptor(idle, before, magic):
     """After so many good passes; the words behind it look like a good pass."""
-    passes = [make(TINY, groups=1, weight_count=2, seed=n, first=1) for n in range(before + 1)]
+    passes = [make(TINY, seed=n, first=1) for n in range(before + 1)]
     words = [word for p in passes for word in p.words]
     good = len(words) - len(passes[-1].words)
     words[good] = words[good] & ~0xFF | magic
@@ -262,16 +445,13 @@ def test_a_word_that_opens_no_descriptor(idle, before, magic):
     async def producer(ctx):
         await put(ctx, dut.i, words, idle, seed=4)
 
-    async def finisher(ctx):
-        for _ in range(before):
-            await ctx.tick().until(dut.run)
-            ctx.set(dut.finish, 1)
+    async def clusters(ctx):
+        await play_clusters(ctx, dut, passes[:before], activity("random", 1))
+        while not ctx.get(dut.fault):
             await ctx.tick()
-            ctx.set(dut.finish, 0)
-        await ctx.tick().until(dut.fault != Fault.NONE)
         await ctx.tick().repeat(30)
 
     # The producer waits for ever.
-    simulate(dut, finisher, monitors=[producer, watch.record])
+    simulate(dut, clusters, monitors=[producer, watch.record])
     check_fault(watch, good + 1)
     assert len(watch.when("opening")) == before

@@ -1,6 +1,7 @@
 """Small layers through the whole core: every value and every counter, stalls, faults, `clear`."""
 
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -16,7 +17,10 @@ from tests.layers import Case, Loaded
 
 TINY = preset("tiny")
 
-#: Cycles from `done` until the counters are final.
+#: A build whose lanes hold few weights.
+FEW = TINY.replace(name="few_weights", weight_words=80, acc_words=16)
+
+#: Cycles from `done` until the layer's counters stand at the pins.
 COUNTER_LATENCY = 2
 
 #: Layers that differ in how they are split, and in what they need of each block.
@@ -32,6 +36,12 @@ CASES = {
     "one pixel": Case(build=TINY, shape=(1, 1, 1), channels=1, kernel=(1, 1)),
     "bytes": Case(build=preset("tiny8"), shape=(5, 5, 9), channels=6, scale=True, in_zero=128),
     "small": Case(build=preset("up5k"), shape=(5, 5, 5), channels=7, pool=True),
+    "stride": Case(build=FEW, shape=(7, 8, 3), stride=(2, 2), pads=(1, 1, 0, 0), channels=3),
+    "gaps": Case(build=FEW, shape=(9, 9, 5), kernel=(1, 2), stride=(3, 4), channels=5, pool=True),
+    "two tiles": Case(build=FEW, shape=(5, 4, 6), channels=9, pads=(1, 1, 1, 1), pool=True),
+    "three tiles": Case(build=FEW, shape=(8, 9, 9), channels=8, stride=(1, 2), scale=True),
+    "alone": Case(build=FEW, shape=(3, 11, 5), channels=8, density=0.3),
+    "alone again": Case(build=FEW, shape=(4, 11, 5), channels=5, density=0.2),
 }
 
 
@@ -43,7 +53,8 @@ class Bench:
         self.dut = Core(loaded.cases[0].build)
         self.out: list[dict[str, int]] = []
         self.counters: list[dict[str, int]] = []
-        self.spans: list[tuple[int, int]] = []  # first and last cycle of each layer
+        self.opens: list[int] = []  # the cycle that takes each layer's first word
+        self.ends: list[int] = []  # last cycle of each layer
 
     async def control(self, ctx) -> None:
         await put(ctx, self.dut.i_control, self.loaded.control(), self.idle, seed=1)
@@ -59,25 +70,29 @@ class Bench:
         await expect_silence(ctx, self.dut.o_map)
 
     async def watch(self, ctx) -> None:
-        """Times each layer at the pins; reads the counters when they are final."""
+        """Times each layer at the pins; reads the counters, which stand until the next layer's."""
         dut = self.dut
         self.counters.clear()
-        self.spans.clear()
-        cycle, first, ends = 0, None, []
+        self.opens.clear()
+        self.ends.clear()
+        lengths = [len(Loaded(case).control()) for case in self.loaded.cases]
+        starts = [0, *accumulate(lengths)][:-1]  # of the layers' words
+        cycle = words = 0
         counts = [getattr(dut, f"c_{name}") for name in COUNTERS]
         ticks = ctx.tick().sample(
             *(dut.i_control.valid, dut.i_control.ready, dut.busy, dut.done, *counts)
         )
+        shown = None
         async for _, _, valid, ready, busy, done, *values in ticks:
-            if first is None and valid and ready:
-                first = cycle
-            assert busy == (first is not None and cycle > first)
-            if done:
-                self.spans.append((first, cycle))
-                ends.append(cycle)
-                first = None
-            if cycle - COUNTER_LATENCY in ends:
+            assert busy == (len(self.opens) > len(self.ends))
+            if valid and ready:
+                self.opens += [cycle] * (words in starts)
+                words += 1
+            self.ends += [cycle] * done
+            if cycle - COUNTER_LATENCY in self.ends:
+                shown = values
                 self.counters.append(dict(zip(COUNTERS, values, strict=True)))
+            assert shown in (None, values)
             cycle += 1
 
     def run(self, *others: Testbench) -> None:
@@ -88,9 +103,14 @@ class Bench:
         """Every segment of every layer, and as much of the counters as holds under stall."""
         clusters = self.loaded.cases[0].build.clusters
         assert segments_of(self.out) == joined(self.loaded.outputs())
-        assert len(self.counters) == len(self.spans) == len(self.loaded.cases)
+        assert len(self.counters) == len(self.ends) == len(self.loaded.cases)
         wanted = [asdict(counts) for counts in self.loaded.counts()]
-        for counters, (first, last), model in zip(self.counters, self.spans, wanted, strict=True):
+        # A layer that opens early counts from the cycle after the end of the one before.
+        before = [-1, *self.ends[:-1]]
+        firsts = [max(opens, last + 1) for opens, last in zip(self.opens, before, strict=True)]
+        for counters, first, last, model in zip(
+            self.counters, firsts, self.ends, wanted, strict=True
+        ):
             assert counters["cycles"] == last - first + 1
             causes = sum(counters[name] for name in COUNTERS[3:])
             assert causes == counters["cycles"] * clusters
@@ -133,21 +153,21 @@ def together(*names: str) -> Loaded:
 
 
 ON_TINY = [name for name, case in CASES.items() if case.build is TINY]
-ELSEWHERE = [[name] for name in CASES if name not in ON_TINY]
+ON_FEW = [name for name, case in CASES.items() if case.build is FEW]
+ELSEWHERE = [[name] for name in CASES if name not in [*ON_TINY, *ON_FEW]]
 
 
-@pytest.mark.parametrize("names", [ON_TINY, *ELSEWHERE], ids=lambda names: names[-1])
+@pytest.mark.parametrize("names", [ON_TINY, ON_FEW, *ELSEWHERE], ids=lambda names: names[-1])
 def test_values_and_counters_equal_golden(names):
     """With memories that give nothing that `hdl.memory.Ram` does not promise.
 
-    The next layer's first word is taken in the cycle after `done`, and no counter suffers.
+    The next layer's first word is taken before `done`, and no counter suffers.
     """
     bench = Bench(together(*names))
     with hostile_memories():
         bench.run()
     bench.check()
-    ends = [last for _, last in bench.spans[:-1]]
-    assert [first for first, _ in bench.spans[1:]] == [last + 1 for last in ends]
+    assert all(opens < last for opens, last in zip(bench.opens[1:], bench.ends[:-1], strict=True))
 
 
 @pytest.mark.parametrize("stall", PATTERNS)
@@ -158,8 +178,9 @@ def test_stalls_cost_time_and_nothing_else(idle, stall):
     bench.check()
 
 
-def test_stalls_between_passes():
-    bench = Bench(together("two passes"), idle="random", stall="random")
+@pytest.mark.parametrize("names", [["two passes"], ["two tiles", "alone", "stride"]], ids=str)
+def test_stalls_between_passes(names):
+    bench = Bench(together(*names), idle="random", stall="random")
     bench.run()
     bench.check()
 
@@ -178,6 +199,16 @@ def test_splits_are_what_the_names_say():
     few = descriptors["few rows on chip"][0]
     assert few.ring_rows < few.in_rows
     assert len(works("one pixel")) == 1
+    gaps = descriptors["gaps"][0]
+    assert (gaps.jump_rows, gaps.jump_columns) == (3, 3)
+    two, three = descriptors["two tiles"][0], descriptors["three tiles"][0]
+    assert (two.tiles, two.resident, two.loads) == (2, True, 2)
+    assert len(descriptors["two tiles"]) == 2
+    assert (three.tiles, three.resident) == (3, False)
+    assert three.stripes > three.region > 1
+    assert descriptors["alone"][0].alone
+    assert descriptors["alone again"][0].alone
+    assert not descriptors["stride"][0].alone
 
 
 class Interrupted(Bench):

@@ -1,4 +1,4 @@
-"""The drain between clusters and a consumer that Python plays: values, turns, and every cycle."""
+"""The drain between clusters and a writer that Python plays: values, turns, and every cycle."""
 
 from collections import deque
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from golden.descriptor import ClusterWork
 from golden.params import Build, preset
 from hdl.drain import Drain
-from tests.hdl.harness import PATTERNS, expect_silence, get, plain, simulate
+from tests.hdl.harness import PATTERNS, activity, expect_silence, get, plain, simulate
 from tests.layers import cluster_config
 
 TINY = preset("tiny")
@@ -118,20 +118,43 @@ class State(NamedTuple):
     """The ports in one cycle."""
 
     arm: int
+    returned: int
     pending: int
     shift: list[int]
     release: int
     closing: int
     busy: int
     valid: int
-    ready: int
+    packet_end: int
+
+
+class Writer:
+    """The far end: returns packets when the pattern lets it, `late` cycles after their ends."""
+
+    def __init__(self, pattern: str, late: int):
+        self._active = activity(pattern, 2)
+        self._late = late
+        self._ends: deque[int] = deque()
+
+    def returns(self, now: int) -> bool:
+        """Whether a packet is returned in this cycle."""
+        due = bool(self._ends) and self._ends[0] + self._late < now and next(self._active)
+        if due:
+            self._ends.popleft()
+        return due
+
+    def see(self, now: int, state: State) -> None:
+        """Take what stands at `o`."""
+        if state.valid and state.packet_end:
+            self._ends.append(now)
 
 
 class Clusters:
     """The clusters' ends of the drain: shadow registers that shift, columns that follow."""
 
-    def __init__(self, dut: Drain, build: Build):
-        self._dut, self._build = dut, build
+    def __init__(self, dut: Drain, build: Build, writer: Writer):
+        self._dut, self._build, self._writer = dut, build, writer
+        self._now = 0
 
     async def play(self, ctx, work: Pass) -> list[State]:
         """Offer all columns of a pass; return what was seen until the last one had left."""
@@ -178,31 +201,38 @@ class Clusters:
 
     async def _tick(self, ctx) -> State:
         dut = self._dut
+        ctx.set(dut.returned, self._writer.returns(self._now))
         _, _, *values = await ctx.tick().sample(
-            *(dut.arm, dut.pending, dut.shift, dut.release, dut.closing, dut.busy),
-            *(dut.o.valid, dut.o.ready),
+            *(dut.arm, dut.returned, dut.pending, dut.shift, dut.release, dut.closing, dut.busy),
+            *(dut.o.valid, dut.o.payload.packet_end),
         )
-        return State(*map(plain, values))
+        state = State(*map(plain, values))
+        self._writer.see(self._now, state)
+        self._now += 1
+        return state
 
 
-def replay(work: Pass, cycles: list[State]) -> list[int]:
-    """Check every cycle against the rules, given what stood ready; return the teams in turn.
+def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
+    """Check every cycle against the rules, given what stood ready and what was returned.
 
-    A column that is on its way is the list of (cluster, row) that its chunks come from.
+    A column that is on its way is the list of (cluster, row, whether a packet opens) that its
+    chunks come from. There is room for so many packets more, to begin with. Returns the teams in
+    turn, and the room that is left.
     """
     n, chunks = work.build.clusters, work.build.lanes_per_cluster // work.build.drain
     taken = [0] * len(work.teams)
     turns: list[int] = []
-    way: deque[tuple[int, int]] = deque()
+    way: deque[tuple[int, int, bool]] = deque()
     valid = False
     lead = 0
     for now in cycles:
-        pick = bool(way) and (now.ready or not valid)
+        opens = bool(way) and way[0][2]
+        pick = bool(way) and (room > 0 or not opens)
         ends = pick and len(way) == 1
         assert (now.busy, now.valid) == (bool(way) or valid, valid)
         shift, closing, release = [0] * n, False, 0
         if pick:
-            cluster, row = way.popleft()
+            cluster, row, _ = way.popleft()
             shift[cluster] = 1 << row
             column = work.teams[turns[-1]][taken[turns[-1]] - 1]
             row_ends = not way or way[0][1] != row
@@ -223,18 +253,25 @@ def replay(work: Pass, cycles: list[State]) -> list[int]:
                 rows = len(work.teams[team][taken[team]].sums)
                 taken[team] += 1
                 clusters = range(lead, lead + work.groups)
-                way += [(c, r) for r in range(rows) for c in clusters for _ in range(chunks)]
-                assert len(way) == rows * work.length
-        valid = pick or (valid and not now.ready)
+                sources = [(c, r) for r in range(rows) for c in clusters for _ in range(chunks)]
+                assert len(sources) == rows * work.length
+                way += [
+                    (c, r, n % work.length * work.build.drain % 16 == 0)
+                    for n, (c, r) in enumerate(sources)
+                ]
+        valid = pick
+        room += now.returned - (pick and opens)
+        assert 0 <= room <= work.build.output_packets
         if now.arm:
             lead = 0
     assert taken == [len(columns) for columns in work.teams]
-    return turns
+    return turns, room
 
 
-def check(build: Build, works: list[Pass], stall: str = "none") -> list[list[State]]:
+def check(build: Build, works: list[Pass], stall: str = "none", late: int = 0) -> list[list[State]]:
     """Run passes one after the other; compare all that leaves, and every cycle."""
     dut = Drain(build)
+    writer = Writer(stall, late)
     seen: list[list[State]] = []
     left: list[dict[str, Any]] = []
     count = sum(
@@ -242,17 +279,20 @@ def check(build: Build, works: list[Pass], stall: str = "none") -> list[list[Sta
     )
 
     async def clusters(ctx):
-        seen.extend([await Clusters(dut, build).play(ctx, work) for work in works])
+        of_all = Clusters(dut, build, writer)
+        seen.extend([await of_all.play(ctx, work) for work in works])
 
     async def consumer(ctx):
-        left.extend(await get(ctx, dut.o, count, stall, seed=2))
+        left.extend(await get(ctx, dut.o, count))
         await expect_silence(ctx, dut.o)
 
     simulate(dut, clusters, consumer)
     wanted = []
+    room = build.output_packets
     for work, cycles in zip(works, seen, strict=True):
         columns = [iter(team) for team in work.teams]
-        for team in replay(work, cycles):
+        turns, room = replay(work, cycles, room)
+        for team in turns:
             wanted += work.chunks(team, next(columns[team]))
     assert left == wanted
     return seen
@@ -297,7 +337,7 @@ def test_passes_of_every_shape(data):
                 seed=seed + 2 * data.draw(st.integers(0, 1000)),
             )
         )
-    check(build, works, data.draw(st.sampled_from(PATTERNS)))
+    check(build, works, data.draw(st.sampled_from(PATTERNS)), data.draw(st.integers(0, 40)))
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -312,14 +352,63 @@ def test_no_cycle_is_lost_while_columns_stand_ready(name):
     if teams > 1:
         # Two cycles behind `arm`: one in which the columns first stand there.
         assert picks == list(range(2, 2 + count))
-    assert [c for c, now in enumerate(cycles) if now.valid and now.ready] == [c + 1 for c in picks]
+    assert [c for c, now in enumerate(cycles) if now.valid] == [c + 1 for c in picks]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_no_cycle_of_a_column_is_lost_while_the_writer_keeps_up(name):
+    """All lanes in use, packets come back as late as they do behind the requantiser."""
+    build = BUILDS[name]
+    late = build.requant_latency + build.encoder_latency
+    work = make(build, groups=build.clusters, teams=1, columns=2)
+    (cycles,) = check(build, [work], late=late)
+    picks = "".join(" x"[any(now.shift)] for now in cycles).split()
+    assert [len(run) for run in picks] == [len(c.sums) * work.length for c in work.teams[0]]
+
+
+@pytest.mark.parametrize("name", ["tiny", "up5k", "one_cluster", "four"])
+def test_no_more_packets_leave_than_find_room(name):
+    """While none comes back, the drain waits in the midst of a column; then one by one."""
+    build = BUILDS[name]
+    most = build.output_packets
+    work = make(build, groups=build.clusters, teams=1, columns=most + 2)
+    dut = Drain(build)
+    starts: list[int] = []
+
+    class Patient(Writer):
+        """Returns a packet every 60 cycles, from cycle 500 on."""
+
+        def returns(self, now: int) -> bool:
+            return now >= 500 and now % 60 == 0 and super().returns(now)
+
+    async def clusters(ctx):
+        cycles = await Clusters(dut, build, Patient("none", 0)).play(ctx, work)
+        turns, room = replay(work, cycles, most)
+        assert len(turns) == most + 2
+        assert room < most  # the last packet is still on its way
+        begins = True
+        starts.clear()
+        for cycle, now in enumerate(cycles):
+            if now.valid:
+                if begins:
+                    starts.append(cycle)
+                begins = bool(now.packet_end)
+
+    async def consumer(ctx):
+        ctx.set(dut.o.ready, 1)
+
+    simulate(dut, consumer, clusters)
+    assert len(starts) > most
+    assert starts[most - 1] < 500
+    assert [cycle % 60 for cycle in starts[most:]] == [2] * (len(starts) - most)
+    assert starts[most] >= 500
 
 
 def test_nobody_waits_for_more_than_one_turn_of_each_other_team():
     build = BUILDS["four"]
     work = make(build, groups=1, teams=4, columns=12)
     (cycles,) = check(build, [work])
-    turns = replay(work, cycles)
+    turns, _ = replay(work, cycles, build.output_packets)
     assert turns == [1, 2, 3, 0] * 12  # the first turn goes to the team behind the first one
 
 
@@ -333,5 +422,6 @@ def test_arm_starts_the_turns_anew(late):
     ]
     first = replace(first, teams=tuple(teams))
     before, after = check(build, [first, second])
-    assert replay(first, before)[-1] == late
-    assert replay(second, after) == [1, 2, 3, 0]
+    turns, room = replay(first, before, build.output_packets)
+    assert turns[-1] == late
+    assert replay(second, after, room)[0] == [1, 2, 3, 0]

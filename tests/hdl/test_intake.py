@@ -39,10 +39,12 @@ def check(loads: list[Load], watch: Watch, *, exact: bool) -> None:
     assert not any(c.fault for c in watch.cycles)
 
     written = iter(watch.writes)
+    idle: set[int] = set()
     now = 0
     for load in loads:
         start = next(t for t, c in enumerate(watch.cycles[now:], now) if c.start)
         assert not any(c.ready for c in watch.cycles[now : start + 1])
+        idle.update(range(now, start + 1))
         now = start + 1  # when the intake first looks at the limit
         for y, (row, cycles) in enumerate(zip(load.words(), load.cycles(), strict=True)):
             while watch.cycles[now].row_limit <= y:
@@ -56,6 +58,8 @@ def check(loads: list[Load], watch: Watch, *, exact: bool) -> None:
             assert watch.cycles[done].rows_done == y + 1
             assert done == now + cycles if exact else done >= now + cycles
             now = done
+    idle.update(range(now, len(watch.cycles)))
+    assert {t for t, c in enumerate(watch.cycles) if c.idle} == idle
 
 
 @st.composite
@@ -83,6 +87,7 @@ def some_loads(draw) -> list[Load]:
             block_channels=size,
             ranges=tuple(draw(column_ranges(width)) for _ in range(ceil_div(channels, size))),
             kernel_h=draw(st.integers(1, 7)),
+            stride_h=draw(st.integers(1, 4)),
             ring_rows=draw(st.integers(1, 5)),
             col_gap=draw(st.integers(0, 1)),
             row_gap=draw(st.integers(0, 2)),

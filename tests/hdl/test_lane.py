@@ -40,6 +40,8 @@ class Cycle:
     forward: int = 0
     weight: tuple[int, int] | None = None
     shift: dict[int, int] = field(default_factory=dict)  # shadow row: its new value
+    bias: int | None = None  # of the pass that comes next
+    start: int = 0
 
 
 def visit(slot: int, pixel: int, address: int, *, fresh: int = 0, forward: int = 0) -> Cycle:
@@ -57,7 +59,7 @@ class Model:
 
     def __init__(self, build: Build, bias: int):
         self.low, self.high = limits(build.acc_bits)
-        self.bias = bias
+        self.bias = self.next_bias = bias
         self.weights: dict[int, int] = {}
         self.sums: dict[int, int] = {}
         self.shadows: list[list[int]] = [[0, 0]]
@@ -69,6 +71,11 @@ class Model:
 
     def cycle(self, cycle: Cycle) -> None:
         step = cycle.step
+        if cycle.start:
+            assert not step
+            self.bias = self.next_bias
+        if cycle.bias is not None:
+            self.next_bias = cycle.bias
         move: dict[str, int] = {}
         if step.get("visit"):
             total = self.start(step) + step["pixel"] * self.weights[step["address"]]
@@ -100,8 +107,12 @@ def check(build: Build, bias: int, cycles: list[Cycle]) -> list[list[int]]:
             ctx.set(dut.bias, bias)
             await ctx.tick()
             ctx.set(dut.bias_en, 0)
-            ctx.set(dut.bias, ~bias)  # which is not taken any more
+            ctx.set(dut.start, 1)
+            await ctx.tick()
             for cycle in cycles:
+                ctx.set(dut.start, cycle.start)
+                ctx.set(dut.bias_en, cycle.bias is not None)
+                ctx.set(dut.bias, ~bias if cycle.bias is None else cycle.bias)
                 ctx.set(dut.step, cycle.step)
                 ctx.set(dut.forward, cycle.forward)
                 ctx.set(dut.weight_en, cycle.weight is not None)
@@ -132,7 +143,7 @@ class Author:
         self.build = build
         self.random = random.Random(seed)
         self.model = Model(build, bias)
-        self.slots = self.random.sample(range(2 * build.window), min(slots, 2 * build.window))
+        self.slots = self.random.sample(range(build.acc_words), min(slots, build.acc_words))
         self.last: dict[str, int] = {}  # the step before
         self.rows: list[int | None] = [None, None]  # rows of retiring steps on their way
 
@@ -149,6 +160,8 @@ class Author:
             last = self.build.weight_words - 1
             address = self.random.choice((0, last, self.random.randint(0, last)))
             cycle.weight = (address, self.number(self.build.weight_bits))
+        if chance() < 0.1:
+            cycle.bias = self.number(self.build.acc_bits)  # of a pass that never starts
         step = cycle.step = {
             "slot": self.random.choice(self.slots),
             "pixel": self.number(self.build.pixel_bits),
@@ -269,7 +282,7 @@ def test_merging_keeps_the_larger_of_both(name):
 @pytest.mark.parametrize("name", BUILDS)
 def test_retiring_leaves_the_other_accumulators_and_the_other_row(name):
     build = BUILDS[name]
-    count = 2 * build.window
+    count = build.acc_words
     weights = {slot: slot + 1 for slot in range(count)}
     cycles = loads(weights)
     cycles += [visit(slot, 3, slot, fresh=1) for slot in range(count)]
@@ -280,6 +293,21 @@ def test_retiring_leaves_the_other_accumulators_and_the_other_row(name):
         other = 3 * weights[slot + 1] if slot + 1 < count else 0
         wanted = [other, 3 * weights[slot]] if slot % 2 else [3 * weights[slot], other]
         assert shadows[start + n] == wanted
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_bias_counts_from_start_on(name):
+    """The next pass's comes while this one runs; what comes with `start` is of the one behind."""
+    build = BUILDS[name]
+    low, high = limits(build.acc_bits)
+    biases = [3, -4, high, low, 0, 5]
+    steps = [retire(0, fresh=1), retire(1, 1, fresh=1)]
+    cycles = [Cycle(bias=biases[1]), *steps]
+    for after in (*biases[2:], None):
+        cycles += [*[Cycle()] * 4, Cycle(bias=after, start=1), *steps]
+    shadows = check(build, biases[0], cycles)
+    found = [shadows[at] for at in (6, *range(13, len(shadows), 7))]
+    assert found == [[bias, bias] for bias in biases]
 
 
 @pytest.mark.parametrize("name", BUILDS)

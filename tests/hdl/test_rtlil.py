@@ -97,7 +97,7 @@ def test_converts_for_export(name):
     words = {
         (build.map_word_bits, build.map_words): build.clusters,
         (build.weight_bits, build.weight_words): build.lanes,
-        (build.acc_bits, 2 * build.window): build.lanes,
+        (build.acc_bits, build.acc_words): build.lanes,
     }
     assert sizes == {
         (width, depth, (depth - 1).bit_length()): count for (width, depth), count in words.items()

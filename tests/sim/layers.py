@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from compiler.memory import lay_out
@@ -28,8 +29,8 @@ class Case:
     def __repr__(self) -> str:
         layer = self.layer
         return (
-            f"Case(x={self.x.shape}, weights={layer.weights.shape}, pads={layer.pads}, "
-            f"pool={layer.pool}, relu={layer.relu}, requant={layer.requant}, "
+            f"Case(x={self.x.shape}, weights={layer.weights.shape}, stride={layer.stride}, "
+            f"pads={layer.pads}, pool={layer.pool}, relu={layer.relu}, requant={layer.requant}, "
             f"in={layer.in_format}, out={layer.out_format}, dense={self.dense})"
         )
 
@@ -56,22 +57,39 @@ def cases(draw: st.DrawFn, build: Build, *, edge: int = 14, channels: int = 20) 
     kernel = draw(st.tuples(*[st.integers(1, build.k_max)] * 2))
     size = kernel[0] * kernel[1]
     pads = tuple(draw(st.integers(0, k - 1)) for k in (*kernel, *kernel))
+    stride = draw(st.tuples(*[st.sampled_from([1, 1, 1, 2, 3, 4])] * 2))
     # At least one output, two where a pool follows.
     pool = draw(st.booleans())
-    least = [max(1, k - pads[i] - pads[i + 2] + pool) for i, k in enumerate(kernel)]
-    deepest = min(channels, build.weight_words // size)
-    # Now and then a map of which the banks hold only some rows at a time.
-    if draw(st.integers(0, 3)) == 0:
-        cin = draw(st.integers(min(deepest, build.word_pixels * build.clusters + 1), deepest))
-        height = draw(st.integers(max(least[0], kernel[0] + 2), max(edge, kernel[0] + 2)))
+    least = [max(1, k - pads[i] - pads[i + 2] + pool * stride[i]) for i, k in enumerate(kernel)]
+    stripe = kernel[0] + stride[0]
+    deepest = build.weight_words // size
+    tiled = deepest <= 2 * channels  # else tiles would make layers too large to try many
+    kind = draw(
+        st.sampled_from(["tiles", "tiles", "ring", "plain"] if tiled else ["ring", "plain"])
+    )
+    if kind == "tiles":
+        # More weights than the lanes hold, and sums enough for every output column.
+        cin = draw(st.integers(deepest + 1, 3 * deepest + 3))
+        height = draw(st.integers(least[0], max(least[0], edge // 2)))
+        widest = (build.acc_words // 2 - 1) * stride[1] + kernel[1] - pads[1] - pads[3]
+        widest = min(edge, widest, map_columns(build, cin, min(height, stripe)))
+        width = draw(st.integers(least[1], max(least[1], widest)))
+    elif kind == "ring":
+        # A map of which the banks hold only some rows at a time.
+        most = min(channels, deepest)
+        cin = draw(st.integers(min(most, build.word_pixels * build.clusters + 1), most))
+        height = draw(st.integers(max(least[0], stripe + 1), max(edge, stripe + 1)))
         whole = map_columns(build, cin, height)
-        widest = max(least[1], min(whole + 4, map_columns(build, cin, kernel[0] + 1)))
+        widest = max(least[1], min(whole + 4, map_columns(build, cin, stripe)))
         width = draw(st.integers(min(max(least[1], whole + 1), widest), widest))
     else:
-        cin = draw(st.integers(1, deepest))
+        cin = draw(st.integers(1, min(channels, deepest)))
         height = draw(st.integers(least[0], max(least[0], edge)))
-        widest = min(edge, map_columns(build, cin, min(height, kernel[0] + 1)))
+        widest = min(edge, map_columns(build, cin, min(height, stripe)))
         width = draw(st.integers(least[1], max(least[1], widest)))
+    assume(width <= map_columns(build, cin, min(height, stripe)))
+    outputs = (width + pads[1] + pads[3] - kernel[1]) // stride[1] + 1
+    assume(cin <= deepest or 2 * outputs <= build.acc_words)
     cout = draw(st.integers(1, 3 * build.lanes + 3))
     in_format, out_format = draw(formats(build)), draw(formats(build))
     density = draw(st.sampled_from([0.0, 0.04, 0.3, 0.6, 1.0]))
@@ -102,6 +120,7 @@ def cases(draw: st.DrawFn, build: Build, *, edge: int = 14, channels: int = 20) 
         in_format=in_format,
         out_format=out_format,
         requant=requant,
+        stride=stride,
         pads=pads,
         relu=draw(st.booleans()),
         pool=pool,

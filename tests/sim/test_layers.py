@@ -113,6 +113,9 @@ def traits(case: Case, build: Build) -> set[str]:
     density = "0 %" if nonzero == 0 else "above 97 %" if nonzero > 0.97 else "between"
     held = {
         "rectangular": height != width,
+        "strides": max(layer.stride) > 1,
+        "weights in tiles": any(p.descriptor.tiles > 1 for p in plan.passes),
+        "weights loaded again": not all(p.descriptor.resident for p in plan.passes),
         "asymmetric pads": pads[:2] != pads[2:],
         "pool": layer.pool,
         "relu": layer.relu,
@@ -151,9 +154,19 @@ def test_the_layers_are_of_every_kind_and_mostly_different(name: str) -> None:
     edges = {f"{k} {what}" for k in range(1, build.k_max + 1) for what in ("rows", "columns")}
     bits = {"8 bit", "16 bit"} if build.act_bits == 16 else {"8 bit"}
     often = {
-        *("rectangular", "asymmetric pads", "pool", "relu", "dense input", "Scale", "Shift"),
+        *(
+            "strides",
+            "weights in tiles",
+            "rectangular",
+            "asymmetric pads",
+            "pool",
+            "relu",
+            "dense input",
+            "Scale",
+            "Shift",
+        ),
         *("several passes", "several input blocks", "several column ranges", "rows come in turns"),
         *("density 0 %", "density between", "a zero point", *bits),
     }
     assert {name for name in often if seen[name] < SOME // 20} == set()
-    assert (edges | {"density above 97 %"}) - set(seen) == set()
+    assert (edges | {"density above 97 %", "weights loaded again"}) - set(seen) == set()

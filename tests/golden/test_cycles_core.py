@@ -1,0 +1,156 @@
+"""Counters of layers and of chains of them: what they must be whatever the hardware does.
+
+Against the hardware they stand in tests/hdl/test_core.py and tests/sim/test_layers.py.
+"""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden.conv import useful_ops
+from golden.cycles.causes import Counts
+from golden.cycles.core import LayerData, chain_counts, layer_counts, word_counts
+from tests.layers import BUILDS, TINY, Case, Loaded, cases
+
+CAUSES = ("busy", "decode", "weights", "drain", "imbalance", "bus")
+
+
+def counted(case: Case) -> Counts:
+    (data,) = Loaded(case).data()
+    return layer_counts(case.build, data.passes, data.x, data.y, data.in_ranges)
+
+
+@given(case=cases(), zero=st.integers(-3, 3))
+def test_pixels_of_a_word(case, zero):
+    x = np.random.default_rng(case.seed).integers(-3, 4, case.shape)
+    found = word_counts(case.build, x, zero)
+    pixels = case.build.word_pixels
+    assert found.shape == (*case.shape[:2], -(-case.shape[2] // pixels))
+    for place in np.ndindex(found.shape):
+        first = place[2] * pixels
+        assert found[place] == sum(v != zero for v in x[place[:2]][first : first + pixels])
+
+
+def test_one_pixel_by_hand():
+    """1x1 of one channel to four lanes of one cluster; the output is zero."""
+    case = Case(build=TINY, shape=(1, 1, 1), kernel=(1, 1), channels=4, density=1.0, relu=True)
+    layer = replace(case.layer, weights=np.full((4, 1, 1, 1), -1), bias=np.zeros(4, np.int64))
+    x = np.full((1, 1, 1), 5, np.int16)
+    y = np.zeros((1, 1, 4), np.int16)
+    assert (layer.run(x.astype(layer.in_format.ints.dtype)) == y).all()
+    found = layer_counts(TINY, case.plan.descriptors, x, y, [[(0, 1)]])
+    # The control stream is 9 words of descriptor, 8 of parameters; `arm` in cycle 18, one weight in
+    # 19, there from 20 on. The intake starts in 23; the row takes 5 cycles: one to begin, one to
+    # take its word, sparsity map, pixel, one to find it complete. In 28 the scan is found possible,
+    # read in 30 or, as the bank is the other cluster's then, 31; head of the queue in 35, visited
+    # in 36, its token taken in 36 and done in 37. The sums stand in 41, are picked in 42 and 43;
+    # the packet is at the writer in 58, its word leaves in 59, the pass ends in 61.
+    assert asdict(found) == {
+        "cycles": 62,
+        "compute": 62 - 19 - 10,  # the control stream, and 19 to 28
+        "useful": 4,
+        "busy": 1,
+        "decode": 7,  # 29 to 35
+        "weights": 2 * (19 + 1),
+        "bus": 2 * 9,
+        "imbalance": 9,  # the other cluster, while the first one is not done: 29 to 37
+        "drain": 1 + 2 * 24,  # the token's step, and 38 to 61
+    }
+
+
+@given(case=cases())
+def test_a_layer_by_itself(case):
+    found = counted(case)
+    assert sum(getattr(found, cause) for cause in CAUSES) == found.cycles * case.build.clusters
+    assert min(asdict(found).values()) >= 0
+    assert found.compute <= found.cycles
+    descriptors = case.plan.descriptors
+    d = descriptors[0]
+    nonzero = case.x != case.layer.in_format.zero_point
+    ops = useful_ops(nonzero, case.kernel, case.stride, case.pads, (d.out_rows, d.out_cols))
+    assert found.useful == ops * case.channels
+    assert found.busy == ops * sum(d.groups for d in descriptors)
+
+
+@given(case=cases())
+def test_a_layer_by_itself_is_a_chain_of_one(case):
+    assert Loaded(case).counts() == [counted(case)]
+
+
+def chains(build_index: int) -> st.SearchStrategy[list[Case]]:
+    return st.lists(cases((BUILDS[build_index],), rows=7, cols=6), min_size=2, max_size=4)
+
+
+@pytest.mark.parametrize("index", range(len(BUILDS)), ids=[build.name for build in BUILDS])
+@settings(max_examples=settings.default.max_examples // 5)
+@given(data=st.data())
+def test_a_chain_does_the_work_of_its_layers(index, data):
+    found = data.draw(chains(index))
+    build = BUILDS[index]
+    by_themselves = [counted(case) for case in found]
+    together = list(chain_counts(build, Loaded(*found).data()))
+    assert together[0] == by_themselves[0]
+    for one, chained in zip(by_themselves, together, strict=True):
+        assert (chained.useful, chained.busy) == (one.useful, one.busy)
+        assert sum(getattr(chained, c) for c in CAUSES) == chained.cycles * build.clusters
+        assert min(asdict(chained).values()) >= 0
+    # What comes later changes nothing.
+    assert list(chain_counts(build, Loaded(*found[:-1]).data())) == together[:-1]
+
+
+@given(case=cases(), copies=st.integers(1, 3))
+def test_the_passes_of_a_layer_add_up_to_it(case, copies):
+    """A layer of several passes, and each pass a layer of its own, in the same order."""
+    whole = Loaded(*[case] * copies).data()
+    parts = []
+    for data in whole:
+        first = 0
+        for d in data.passes:
+            end = first + d.out_channels
+            own = replace(d, first=True, last=True)
+            parts.append(replace(data, passes=[own], y=data.y[:, :, first:end]))
+            first = end
+    by_parts = list(chain_counts(case.build, parts))
+    for found in chain_counts(case.build, whole):
+        total = Counts()
+        for _ in case.plan.passes:
+            total += by_parts.pop(0)
+        assert total == found
+    assert by_parts == []
+
+
+def one_after_the_other(case: Case, **changes: object) -> tuple[Counts, Counts]:
+    """A layer by itself, and after itself; `changes` go to its descriptors."""
+    (data,) = Loaded(case).data()
+    passes = [replace(d, **changes) for d in data.passes]  # pyright: ignore[reportArgumentType]
+    changed = LayerData(passes=passes, x=data.x, y=data.y, in_ranges=data.in_ranges)
+    first, second = chain_counts(case.build, [changed, changed])
+    return first, second
+
+
+def test_descriptor_parameters_and_weights_come_while_the_layer_before_computes():
+    """9 words, 2 x 2 x 4 parameters, 2 x 9 x 8 weights; `arm` still takes its two cycles."""
+    case = Case(build=TINY, shape=(12, 12, 8), channels=8)
+    first, second = one_after_the_other(case)
+    assert first.weights > 2 * (9 + 16)
+    assert second.weights == 2 * 2
+    assert second.cycles < first.cycles - (9 + 16 - 2)
+
+
+def test_weights_that_lie_alone_come_when_the_layer_before_has_ended():
+    case = Case(build=TINY, shape=(12, 12, 8), channels=8)
+    ahead = one_after_the_other(case)[1]
+    alone = one_after_the_other(case, alone=True)[1]
+    # In every cycle of the load both clusters wait for it.
+    assert alone.weights == ahead.weights + 2 * (2 * 9 * 8)
+    assert alone.busy == ahead.busy
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.name)
+def test_an_empty_map_costs_no_visit(build):
+    found = counted(Case(build=build, density=0.0))
+    assert (found.useful, found.busy) == (0, 0)
+    assert found.decode > 0
