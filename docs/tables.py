@@ -4,7 +4,8 @@
     python docs/tables.py --check    # says whether README.md is what it would write
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `TABLES` has the function of each
-name. Records are JSON and text below docs/figures, and models/fashion/accuracy.json.
+name. Records are JSON and text below docs/figures and openhop/records, and
+models/fashion/accuracy.json.
 """
 
 import json
@@ -174,6 +175,31 @@ def conditions() -> str:
     return textwrap.fill(text, LINE) + "\n"
 
 
+def benches() -> str:
+    """Cycles of whole networks."""
+
+    def row(path: Path) -> list[str]:
+        found = json.loads(path.read_text())
+        total = found["total"]
+        least = min(found["layers"], key=lambda layer: layer["utilisation"])
+        bits = {True: "all equal", False: "NOT equal", None: "not simulated"}[found["bit_exact"]]
+        return [
+            f"`{found['command'].removesuffix(' --record')}`",
+            *(
+                f"{total[key]:,}"
+                for key in ("cycles", "cycles_compute", "cycles_bus", "cycles_ideal")
+            ),
+            percent(total["utilisation"]),
+            f"{percent(least['utilisation'])} ({least['name']})",
+            percent(total["efficiency"]),
+            bits,
+        ]
+
+    header = ("command", "cycles", "compute", "with bus", "ideal", "utilisation", "lowest layer")
+    rows = map(row, sorted((ROOT / "openhop" / "records").glob("bench-*.json")))
+    return markdown((*header, "efficiency", "values"), rows)
+
+
 def presets() -> str:
     """The builds that have a name."""
 
@@ -202,6 +228,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "layers": layers,
     "golden": golden,
     "conditions": conditions,
+    "benches": benches,
     "presets": presets,
 }
 

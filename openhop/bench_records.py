@@ -52,21 +52,21 @@ def load(path: Path) -> dict[str, Any] | None:
 def compare(record: Mapping[str, Any], result: Bench) -> list[Change]:
     """List the figures in which a bench differs from its record: the layers', then the total's.
 
-    A layer that only one of them has counts as a change; if only some layers were asked for, those
-    alone are compared. (A layer of a chain that runs without the one before gets its input's rows
-    in one piece; where that costs the intake other cycles, it shows here.)
+    A layer that only one of them has counts as a change. Only whole tables can be compared: a layer
+    that runs without the one before it has its weights still to load.
     """
     now = result.json()
     before, after = _by_layer(record), _by_layer(now)
-    names = after if result.selected else before | after
-    changes = [c for name in names for c in _differences(name, before.get(name), after.get(name))]
-    if not result.selected:
-        rest = [
-            {key: value for key, value in content.items() if key not in ("layers", "refused")}
-            for content in (record, now)
-        ]
-        changes += _differences("", *rest)
-    return changes
+    changes = [
+        change
+        for name in before | after
+        for change in _differences(name, before.get(name), after.get(name))
+    ]
+    rest = [
+        {key: value for key, value in content.items() if key not in ("layers", "refused")}
+        for content in (record, now)
+    ]
+    return [*changes, *_differences("", *rest)]
 
 
 def _by_layer(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _summary(result: Bench) -> Iterator[RenderableType]:
 
 
 def _changes(result: Bench, place: Path | None) -> Iterator[RenderableType]:
-    record = load(place) if place else None
+    record = load(place) if place and not result.selected else None
     if record:
         changes = compare(record, result)
         yield Text("As recorded" if not changes else "Other than recorded:")

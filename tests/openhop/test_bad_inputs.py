@@ -128,9 +128,8 @@ def test_a_network_that_the_build_cannot_run(refusal: Refuse, verb):
         "cycles": ("--json", "x.json"),
         "vectors": ("-o", "new"),
     }
-    assert refusal(verb, "fashion", "--preset", "tiny", *args[verb]) == (
-        "layer 'conv5': needs 1152 weights per output channel, build 'tiny' has 1024: "
-        "use a build with more weight_words"
+    assert refusal(verb, "fashion", "--preset", "up5k", *args[verb]) == (
+        "layer 'conv0': needs the 'scale' requantiser, build 'up5k' has shift"
     )
 
 

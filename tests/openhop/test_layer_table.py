@@ -109,7 +109,7 @@ def test_an_impossible_layer_names_its_line(table):
 
 
 def test_a_layer_beyond_the_build_is_refused_in_words(table):
-    path = table(HEADER, "strided" + GOOD[4:].replace("1,1,1,1,1,1", "2,2,1,1,1,1"), GOOD)
+    path = table(HEADER, "strided" + GOOD[4:].replace("1,1,1,1,1,1", "5,5,1,1,1,1"), GOOD)
     seen = []
     refused, good = table_figures(
         path, preset("tiny"), lambda name, done, all_: seen.append((name, done, all_))

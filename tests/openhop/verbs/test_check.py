@@ -57,10 +57,9 @@ def test_what_no_build_can_do_is_unsupported(openhop, tmp_path):
 
 def test_what_a_build_is_too_small_for_is_unsupported(openhop, tmp_path):
     out = tmp_path / "check.json"
-    assert openhop("check", "fashion", "--preset", "tiny", "--json", out).exit_code == 1
+    assert openhop("check", "fashion", "--preset", "up5k", "--json", out).exit_code == 1
     content = json.loads(out.read_text())
     notes = {n["name"]: n["note"] for n in content["nodes"] if n["verdict"] == "unsupported"}
-    assert content["preset"] == "tiny"
-    assert set(notes) == {"conv5_quant", "fc_quant"}
-    for note in notes.values():
-        assert note.startswith("needs 1152 weights per output channel, build 'tiny' has 1024")
+    assert content["preset"] == "up5k"
+    assert set(notes) == {*(f"conv{i}_quant" for i in range(6)), "fc_quant"}
+    assert notes["conv0_quant"].startswith("needs the 'scale' requantiser, build 'up5k' has shift")
