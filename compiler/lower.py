@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from compiler.cuts import Piece
 from compiler.plan import LayerPlan, PassPlan
+from golden.network import Conv
 from golden.params import Build, ceil_div
 from golden.requant import Scale
 
@@ -34,12 +36,37 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
         yield parameters.ravel()
     tiles = []
     for tile in range(d.tiles):
-        start = tile * d.tile_words * build.word_pixels
-        stop = start + d.tile_words * build.word_pixels if tile < d.tiles - 1 else d.in_channels
-        parts = [layer.weights[channels, start:stop] for channels in groups]
+        parts = []
+        for i, channels in enumerate(groups):
+            word = d.first_word + i // d.team_groups * d.slice_words
+            start, stop = word + tile * d.tile_words, word + d.slice_words
+            if tile < d.tiles - 1:
+                stop = start + d.tile_words
+            pixels = build.word_pixels
+            inputs = slice(start * pixels, min(stop * pixels, layer.in_channels))
+            parts.append(_weights(layer, channels, inputs, pass_plan.piece))
         packed = [pack_weights(part.reshape(len(part), -1), build) for part in parts]
         tiles.append(np.concatenate(packed))
     yield from tiles * (d.loads // d.tiles)
+
+
+def _weights(layer: Conv, outputs: slice, inputs: slice, piece: Piece) -> np.ndarray:
+    """Weights of some channels for some others, zeros where they are in different groups."""
+    weights = layer.weights[:, :, slice(*piece.rows), slice(*piece.cols)]
+    if layer.groups == 1:
+        return weights[outputs, inputs]
+    ins, outs = layer.in_channels // layer.groups, layer.out_channels // layer.groups
+    spread = np.zeros(
+        (outputs.stop - outputs.start, inputs.stop - inputs.start, *weights.shape[2:]),
+        weights.dtype,
+    )
+    for i in range(len(spread)):
+        group = (outputs.start + i) // outs
+        low, high = max(group * ins, inputs.start), min((group + 1) * ins, inputs.stop)
+        if low < high:
+            part = slice(low - group * ins, high - group * ins)
+            spread[i, low - inputs.start : high - inputs.start] = weights[outputs.start + i, part]
+    return spread
 
 
 def pack_weights(weights: np.ndarray, build: Build) -> np.ndarray:

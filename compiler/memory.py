@@ -122,8 +122,7 @@ def lay_out(plans: Sequence[LayerPlan]) -> Program:
     blocks = tuple((min(lanes, channels - c), whole) for c in range(0, channels, lanes))
     places = [_place(first, 8 * len(control), first.in_shape, blocks, is_input=True)]
     for plan in plans:
-        blocks = tuple((p.channels[1] - p.channels[0], p.column_ranges) for p in plan.passes)
-        places.append(_place(plan, places[-1].end, plan.out_shape, blocks, is_input=False))
+        places.append(_place(plan, places[-1].end, plan.out_shape, plan.out_blocks, is_input=False))
     moves, address = [], 0
     for plan, passes, (source, target) in zip(plans, streams, pairwise(places), strict=True):
         transfers = []
@@ -180,17 +179,20 @@ def _place(
 def _moves(
     plan: LayerPlan, control: tuple[Transfer, ...], source: MapPlace, target: MapPlace
 ) -> LayerMoves:
-    one_load = [
-        Transfer(stream=Stream.MAP, address=slot.address, length=slot.room, entry=slot.entry)
-        for rows in zip(*source.slots, strict=True)
-        for row in rows
-        for slot in row
-    ]
-    loads = sum(d.load_map for d in plan.descriptors)
-    outputs = []
-    for pass_plan, rows in zip(plan.passes, target.slots, strict=True):
+    maps, outputs = [], []
+    for pass_plan in plan.passes:
+        if pass_plan.descriptor.load_map:
+            maps += [
+                Transfer(
+                    stream=Stream.MAP, address=slot.address, length=slot.room, entry=slot.entry
+                )
+                for rows in list(zip(*source.slots, strict=True))[slice(*pass_plan.in_rows)]
+                for row in rows
+                for slot in row
+            ]
         for segment in pass_plan.segments:
-            slot = rows[segment.row][pass_plan.column_ranges.index(segment.columns)]
+            ranges = target.blocks[segment.block][1]
+            slot = target.slots[segment.block][segment.row][ranges.index(segment.columns)]
             outputs.append(
                 Transfer(
                     stream=Stream.OUT,
@@ -203,6 +205,6 @@ def _moves(
     return LayerMoves(
         name=plan.layer.name,
         control=control,
-        maps=tuple(one_load * loads),
+        maps=tuple(maps),
         outputs=tuple(outputs),
     )

@@ -1,12 +1,27 @@
 """The planner: splits a layer into passes, and a pass over the clusters."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from compiler.cuts import (
+    ChannelPart,
+    Piece,
+    Range,
+    Shape,
+    Split,
+    choose_bands,
+    choose_split,
+    cut_columns,
+    grouped,
+    kernel_pieces,
+    map_layout,
+    ungrouped,
+)
 from compiler.errors import CompileError
 from compiler.geometry import STRIDE_MAX
-from compiler.tiling import choose_tiling
+from compiler.tiling import Scans, Tiling, choose_tiling
 from golden.conv import bound
+from golden.cycles.core import PassData
 from golden.descriptor import (
     REQUANT_SCALE,
     REQUANT_SHIFT,
@@ -17,51 +32,87 @@ from golden.network import Conv, Network
 from golden.params import LOADS_MAX, Build, ceil_div
 from golden.requant import Scale, Shift
 
-#: Cycles that a stripe costs a cluster beside its visits, for choosing a split.
-STRIPE_OVERHEAD = 16
-#: Cycles that an output column costs beside its visits.
-COLUMN_OVERHEAD = 2
-
-Range = tuple[int, int]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A run of columns of one output row of one block, as it leaves the core in one piece."""
+    """A run of columns of one output row of one block, as it leaves the core in one piece.
+
+    `block` and `row` count in the output map.
+    """
 
     context: int
+    block: int
     row: int
     columns: Range
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassPlan:
-    """One pass: its descriptor, the output channels [first, end), and what leaves the core.
+    """One pass: what it computes, and what leaves the core.
 
-    `column_ranges` cut every row of the pass's block; `segments` come in each context's order.
+    Parameters
+    ----------
+    descriptor : PassDescriptor
+    part : ChannelPart
+        Its output channels, and the input channels that it reads.
+    piece : Piece
+        Its part of the kernel.
+    in_rows : (int, int)
+        Rows [first, end) of the input map that it is given.
+    out_rows : (int, int)
+        Rows [first, end) of the output map that it computes.
+    segments : tuple of Segment
+        In each context's order; none if the sums stay for the next pass.
     """
 
     descriptor: PassDescriptor
-    channels: Range
-    column_ranges: tuple[Range, ...]
+    part: ChannelPart
+    piece: Piece
+    in_rows: Range
+    out_rows: Range
     segments: tuple[Segment, ...]
+
+    @property
+    def channels(self) -> Range:
+        """Output channels [first, end)."""
+        return self.part.channels
+
+    @property
+    def data(self) -> PassData:
+        """What the cycle model is to know."""
+        return PassData(
+            descriptor=self.descriptor,
+            in_rows=self.in_rows,
+            out_rows=self.out_rows,
+            channels=self.channels,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """A layer on a build: `in_shape` and `out_shape` are (H, W, C)."""
+    """A layer on a build.
+
+    `in_shape` and `out_shape` are (H, W, C); `out_blocks` are the channels and the column ranges of
+    each block of the output map.
+    """
 
     layer: Conv
     build: Build
-    in_shape: tuple[int, int, int]
-    out_shape: tuple[int, int, int]
+    in_shape: Shape
+    out_shape: Shape
     dense: bool
     passes: tuple[PassPlan, ...]
+    out_blocks: tuple[tuple[int, tuple[Range, ...]], ...]
 
     @property
     def descriptors(self) -> tuple[PassDescriptor, ...]:
         """The passes' descriptors."""
         return tuple(p.descriptor for p in self.passes)
+
+    @property
+    def pass_data(self) -> tuple[PassData, ...]:
+        """What the cycle model is to know of the passes."""
+        return tuple(p.data for p in self.passes)
 
 
 def plan_network(network: Network, build: Build, *, dense_input: bool = False) -> list[LayerPlan]:
@@ -79,37 +130,44 @@ def plan_network(network: Network, build: Build, *, dense_input: bool = False) -
 
 
 def plan_layer(
-    layer: Conv, in_shape: tuple[int, int, int], build: Build, *, dense: bool = False
+    layer: Conv,
+    in_shape: Shape,
+    build: Build,
+    *,
+    dense: bool = False,
+    in_block: int | None = None,
+    out_block: int | None = None,
 ) -> LayerPlan:
     """Plan one layer for an input map of `in_shape`.
+
+    `in_block` are the channels of every block of the input map but the last, `out_block` those of
+    every pass but the last; as many as the build has lanes if absent. Grouped layers choose their
+    own.
 
     Raises
     ------
     CompileError
         If the build cannot run it.
     """
-    check_layer(layer, in_shape, build)
-    rows, cols, channels = layer.conv_shape(in_shape)
-    if layer.pool:  # an odd row or column at the end has no output: it is not computed
-        rows, cols = rows // 2 * 2, cols // 2 * 2
-    groups = ceil_div(channels, build.lanes_per_cluster)
-    count = ceil_div(groups, build.clusters)
-    passes = tuple(
-        _plan_pass(layer, in_shape, build, dense, (rows, cols, channels), i, count)
-        for i in range(count)
-    )
-    return LayerPlan(
-        layer=layer,
-        build=build,
-        in_shape=in_shape,
-        out_shape=layer.out_shape(in_shape),
-        dense=dense,
-        passes=passes,
-    )
+    blocks = in_block or build.lanes, out_block or build.lanes
+    check_layer(layer, in_shape, build, blocks[0])
+    cols = layer.conv_shape(in_shape)[1]
+    if layer.pool:
+        cols = cols // 2 * 2
+    # Sums that find no room at once are computed a window of columns after the other.
+    windows, refusal = 1, None
+    while windows <= cols:
+        try:
+            return _Planner(layer, in_shape, build, dense, blocks, windows).plan()
+        except CompileError as error:
+            refusal = refusal or error
+        windows *= 2
+    assert refusal
+    raise refusal
 
 
-def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> None:
-    """Refuse what the build cannot run.
+def check_layer(layer: Conv, in_shape: Shape, build: Build, in_block: int | None = None) -> None:
+    """Refuse what the build cannot run; `in_block` as of `plan_layer`.
 
     Raises
     ------
@@ -123,11 +181,7 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
 
     height, width, channels = in_shape
     kernel_h, kernel_w = layer.kernel
-    need(
-        max(layer.kernel) <= build.k_max,
-        f"kernel {kernel_h}x{kernel_w} is above the {build.k_max}x{build.k_max} of build "
-        f"{build.name!r}",
-    )
+    in_block = in_block or build.lanes
     need(
         all(1 <= step <= STRIDE_MAX for step in layer.stride),
         f"stride {layer.stride} is not supported: use 1 to {STRIDE_MAX}",
@@ -136,22 +190,27 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         max(height, width, *layer.conv_shape(in_shape)[:2]) <= 2047,
         "maps must be at most 2047 rows and columns",
     )
-    need(
-        max(layer.pads[0], layer.pads[2]) < kernel_h
-        and max(layer.pads[1], layer.pads[3]) < kernel_w,
-        f"pads {layer.pads} must be smaller than the kernel {kernel_h}x{kernel_w}",
-    )
+    # A stride that steps over rows or columns does so inside the map.
+    pieces = kernel_pieces(layer, build)
+    for axis, least in ((0, min(p.height for p in pieces)), (1, min(p.width for p in pieces))):
+        pads = max(layer.pads[axis], layer.pads[axis + 2])
+        need(
+            pads < least or layer.stride[axis] <= least,
+            f"pads {layer.pads} must be smaller than the kernel {kernel_h}x{kernel_w}, whose "
+            f"stride {layer.stride} is larger"
+            + (f" than its pieces of {least}" if len(pieces) > 1 else ""),
+        )
     need(channels <= 2048, f"{channels} input channels are above the 2048 of the core")
     need(
-        channels <= build.lanes or build.lanes % build.word_pixels == 0,
-        f"{channels} input channels come in blocks of {build.lanes}, which are not whole map words "
+        channels <= in_block or in_block % build.word_pixels == 0,
+        f"{channels} input channels come in blocks of {in_block}, which are not whole map words "
         f"of the {build.word_pixels} pixels of build {build.name!r}: use fewer word_pixels",
     )
-    ring = ring_rows(in_shape, build)
+    capacity = map_layout(layer, in_shape, build).capacity
     stripe = min(height, kernel_h + layer.stride[0])
     need(
-        ring >= stripe,
-        f"needs {stripe} input rows on chip, build {build.name!r} holds {ring} "
+        capacity >= stripe,
+        f"needs {stripe} input rows on chip, build {build.name!r} holds {capacity} "
         f"of {width} columns and {channels} channels: use a build with more map_words",
     )
     need(
@@ -184,184 +243,277 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
     )
 
 
-def ring_rows(in_shape: tuple[int, int, int], build: Build) -> int:
-    """Input rows that the map banks hold, at most those of the map."""
-    height, width, channels = in_shape
-    pitch = width * ceil_div(ceil_div(channels, build.word_pixels), build.clusters)
-    return min(height, build.map_words // pitch)
+class _Planner:
+    """Plans one layer; `windows` are how many windows of columns it is computed in."""
 
+    def __init__(
+        self,
+        layer: Conv,
+        in_shape: Shape,
+        build: Build,
+        dense: bool,
+        blocks: tuple[int, int],
+        windows: int,
+    ) -> None:
+        self.layer, self.in_shape, self.build, self.dense = layer, in_shape, build, dense
+        self.in_block = blocks[0]
+        rows, cols, _ = layer.conv_shape(in_shape)
+        if layer.pool:  # an odd row or column at the end has no output: it is not computed
+            rows, cols = rows // 2 * 2, cols // 2 * 2
+        self.rows = rows
+        self.shrink = 2 if layer.pool else 1
+        self.windows = cut_columns(0, cols, windows, even=layer.pool)
+        self.pieces = kernel_pieces(layer, build)
+        self.layout = map_layout(layer, in_shape, build)
+        parts = grouped(layer, build) if layer.groups > 1 else None
+        if parts is None:
+            parts = ungrouped(layer, build, blocks[1])
+        self.parts = parts
+        self.splits = {
+            (part, window): self._split(part, window) for part in parts for window in self.windows
+        }
 
-def splits(teams: int) -> Iterator[tuple[int, int]]:
-    """Ways to split over at most that many teams: over stripes, over columns."""
-    for over_columns in range(1, teams + 1):
-        yield teams // over_columns, over_columns
+    def _split(self, part: ChannelPart, window: Range) -> Split:
+        teams = self.build.clusters // (part.slices * self._team_groups(part))
+        capacity = self.layout.capacity
+        if len(self.pieces) == 1:
+            on_chip = None if capacity >= self.in_shape[0] else capacity
+            return choose_split(self.layer, self.rows, window, teams, on_chip)
+        split = choose_bands(self.layer, self.build, self.rows, window, teams, capacity)
+        if split is None:
+            raise CompileError(
+                f"layer {self.layer.name!r}",
+                f"has a kernel in {len(self.pieces)} pieces, for which build "
+                f"{self.build.name!r} needs more than {self.build.acc_words} acc_words",
+            )
+        return split
 
+    def _team_groups(self, part: ChannelPart) -> int:
+        channels = min(part.block, part.channels[1] - part.channels[0])
+        return ceil_div(channels, self.build.lanes_per_cluster)
 
-def cut_columns(cols: int, parts: int, *, even: bool) -> tuple[Range, ...]:
-    """Cut columns into at most `parts` ranges of nearly equal width, of even width if asked."""
-    unit = 2 if even else 1
-    step = ceil_div(ceil_div(cols, unit), parts) * unit
-    return tuple((first, min(first + step, cols)) for first in range(0, cols, step))
-
-
-def choose_split(
-    layer: Conv, rows: int, cols: int, teams: int, ring: int | None
-) -> tuple[int, tuple[Range, ...]]:
-    """Teams over stripes, and the column ranges, with the least estimated cycles.
-
-    `ring` is how many input rows are on chip at a time; None if all of them are.
-    """
-    stripes = ceil_div(rows, 2)
-    kernel_h, kernel_w = layer.kernel
-    # Half of the pixels taken for zeros: only the proportion to the overheads matters.
-    work = kernel_h * kernel_w * layer.in_channels + COLUMN_OVERHEAD
-
-    def cost(split: tuple[int, int]) -> tuple[int, int]:
-        over_stripes, over_columns = split
-        width = max(end - first for first, end in cut_columns(cols, over_columns, even=layer.pool))
-        turns = ceil_div(stripes, over_stripes)
-        return turns * (width * work + STRIPE_OVERHEAD + kernel_w), over_columns
-
-    # Teams that are stripes apart need all rows between them on chip.
-    fitting = [
-        (down, across)
-        for down, across in splits(teams)
-        if down == 1 or ring is None or ring >= 2 * layer.stride[0] * down + kernel_h + 1
-    ] or [(1, teams)]
-    down, across = min(fitting, key=cost)
-    return min(down, stripes), cut_columns(cols, across, even=layer.pool)
-
-
-def _plan_pass(
-    layer: Conv,
-    in_shape: tuple[int, int, int],
-    build: Build,
-    dense: bool,
-    conv_shape: tuple[int, int, int],
-    index: int,
-    count: int,
-) -> PassPlan:
-    height, width, in_channels = in_shape
-    rows, cols, out_channels = conv_shape
-    kernel_h, kernel_w = layer.kernel
-    stride_h, stride_w = layer.stride
-    last_tap, last_phase = divmod(kernel_w - 1, stride_w)
-    top, left = layer.pads[:2]
-    lanes = build.lanes_per_cluster
-    first = index * build.lanes
-    end = min(first + build.lanes, out_channels)
-    groups = ceil_div(end - first, lanes)
-    ring = ring_rows(in_shape, build)
-    col_words = ceil_div(in_channels, build.word_pixels)
-    col_pitch = ceil_div(col_words, build.clusters)
-    row_pitch = width * col_pitch
-    # A single output row has no row after it to go to.
-    jump_rows = 1 + max(0, stride_h - kernel_h) if rows > 1 else 1
-    jump_columns = 1 + max(0, stride_w - kernel_w)
-    resident = ring == height
-    teams = build.clusters // groups
-    on_chip = None if resident else ring
-    down, ranges = choose_split(layer, rows, cols, teams, on_chip)
-    widest = max(end_col - first_col for first_col, end_col in ranges)
-    tiling = choose_tiling(layer, build, columns=widest, down=down, ring=on_chip)
-    regions = ceil_div(ceil_div(ceil_div(rows, 2), down), tiling.region)
-    loads = tiling.tiles * (1 if tiling.resident else regions)
-    if loads > LOADS_MAX:
-        raise CompileError(
-            f"layer {layer.name!r}",
-            f"loads {tiling.tiles} tiles of weights {regions} times over, {loads} loads are above "
-            f"the {LOADS_MAX} of the core: use a build with more weight_words or acc_words",
+    def plan(self) -> LayerPlan:
+        """Plan all passes: band by band, in it window by window, channels, pieces."""
+        rows = min(split.rows for split in self.splits.values())
+        passes = []
+        for first in range(0, self.rows, rows):
+            band = (first, min(first + rows, self.rows))
+            loaded = False
+            for window in self.windows:
+                for part in self.parts:
+                    for i, piece in enumerate(self.pieces):
+                        made = self._pass(part, window, piece, band, loaded=loaded)
+                        last = i == len(self.pieces) - 1
+                        descriptor = replace(made.descriptor, continues=i > 0, stays=not last)
+                        segments = made.segments if last else ()
+                        passes.append(replace(made, descriptor=descriptor, segments=segments))
+                        loaded = descriptor.ring_rows == descriptor.in_rows
+        for i, made in enumerate(passes):
+            descriptor = replace(made.descriptor, first=i == 0, last=i == len(passes) - 1)
+            passes[i] = replace(made, descriptor=descriptor)
+        return LayerPlan(
+            layer=self.layer,
+            build=self.build,
+            in_shape=self.in_shape,
+            out_shape=self.layer.out_shape(self.in_shape),
+            dense=self.dense,
+            passes=tuple(passes),
+            out_blocks=tuple(self._blocks()),
         )
 
-    def work(cluster: int) -> ClusterWork:
-        team, group = divmod(cluster, groups)
-        if team >= down * len(ranges):
+    def _blocks(self) -> Iterator[tuple[int, tuple[Range, ...]]]:
+        for part in self.parts:
+            ranges = tuple(
+                (a // self.shrink, b // self.shrink)
+                for window in self.windows
+                for a, b in self.splits[part, window].ranges
+            )
+            first, end = part.channels
+            for channel in range(first, end, part.block):
+                yield min(part.block, end - channel), ranges
+
+    def _in_rows(self, band: Range) -> Range:
+        """Input rows that a band needs; the whole map if it is the only one."""
+        height = self.in_shape[0]
+        if band == (0, self.rows):
+            return 0, height
+        stride_h, top = self.layer.stride[0], self.layer.pads[0]
+        first = band[0] * stride_h - top
+        end = (band[1] - 1) * stride_h - top + self.layer.kernel[0]
+        first = min(max(0, first), height - 1)  # a band may lie outside the map altogether
+        return first, max(first + 1, min(height, end))
+
+    def _tiling(self, part: ChannelPart, piece: Piece, split: Split, band: Range) -> Tiling:
+        layer, build = self.layer, self.build
+        resident = self.layout.capacity >= self.in_shape[0]
+        channels = min(
+            part.slice_words * build.word_pixels,
+            layer.in_channels - part.first_word * build.word_pixels,
+        )
+        stripes = ceil_div(ceil_div(band[1] - band[0], 2), split.down)
+        return choose_tiling(
+            layer.name,
+            build,
+            Scans(
+                kernel=(piece.height, piece.width),
+                channels=channels,
+                stride_h=layer.stride[0],
+                columns=split.columns,
+                down=split.down,
+                ring=None if resident else self.layout.capacity,
+                open_stripes=stripes if len(self.pieces) > 1 else None,
+            ),
+        )
+
+    def _pass(
+        self, part: ChannelPart, window: Range, piece: Piece, band: Range, *, loaded: bool
+    ) -> PassPlan:
+        layer, build, layout = self.layer, self.build, self.layout
+        split = self.splits[part, window]
+        tiling = self._tiling(part, piece, split, band)
+        in_rows = self._in_rows(band)
+        rows, height = band[1] - band[0], in_rows[1] - in_rows[0]
+        stride_h, stride_w = layer.stride
+        regions = ceil_div(ceil_div(ceil_div(rows, 2), split.down), tiling.region)
+        loads = tiling.tiles * (1 if tiling.resident else regions)
+        if loads > LOADS_MAX:
+            raise CompileError(
+                f"layer {layer.name!r}",
+                f"loads {tiling.tiles} tiles of weights {regions} times over, {loads} loads are "
+                f"above the {LOADS_MAX} of the core: use a build with more weight_words or "
+                "acc_words",
+            )
+        team_groups = self._team_groups(part)
+        last_tap, last_phase = divmod(piece.width - 1, stride_w)
+        # A single output row has no row after it to go to.
+        jump_rows = 1 + max(0, stride_h - piece.height) if rows > 1 else 1
+        jump_columns = 1 + max(0, stride_w - piece.width)
+        turn = layout.col_words * layout.scan_rows
+        left = layer.pads[1] - piece.cols[0]
+        size = piece.height * piece.width
+        ring = min(height, layout.capacity)
+        shift = layer.requant if isinstance(layer.requant, Shift) else None
+        low, high = layer.clamp
+        descriptor = PassDescriptor(
+            first=False,
+            last=False,
+            load_map=not loaded,
+            dense=self.dense,
+            signed_in=layer.in_format.signed,
+            pool=layer.pool,
+            requant=REQUANT_SHIFT if shift else REQUANT_SCALE,
+            rounding=shift.rounding.value if shift else 0,
+            shift=shift.shift if shift else 0,
+            kernel_h=piece.height,
+            kernel_w=piece.width,
+            stride_h=stride_h,
+            stride_w=stride_w,
+            pad_top=in_rows[0] - (band[0] * stride_h - layer.pads[0] + piece.rows[0]),
+            pad_left=left,
+            groups=part.slices * team_groups,
+            in_rows=height,
+            in_cols=self.in_shape[1],
+            in_channels=self.in_shape[2],
+            block_channels=self.in_block,
+            in_zero=layer.in_format.zero_point,
+            out_rows=rows,
+            out_cols=self.windows[-1][1],
+            out_channels=part.channels[1] - part.channels[0],
+            out_zero=layer.out_format.zero_point,
+            clamp_low=low,
+            clamp_high=high,
+            ring_rows=ring,
+            row_pitch=layout.row_pitch,
+            col_pitch=layout.col_pitch,
+            col_words=layout.col_words,
+            kernel_size=size,
+            **vars(tiling),
+            loads=loads,
+            word_step=build.word_pixels * size,
+            taps=sum(
+                len(range(phase, piece.width, stride_w)) << 3 * phase for phase in range(stride_w)
+            ),
+            last_tap=last_tap,
+            last_phase=last_phase,
+            row_step=stride_h * piece.width,
+            ring_words=ring * layout.row_pitch,
+            jump_words=jump_rows * layout.row_pitch,
+            jump_rows=jump_rows,
+            row_skip=(jump_rows - 1) * layout.col_words % build.clusters,
+            jump_columns=jump_columns,
+            column_skip=(jump_columns - 1) * turn % build.clusters,
+            column_jump=jump_columns * layout.col_pitch,
+            maximum=False,
+            first_word=part.first_word,
+            slice_words=part.slice_words,
+            team_groups=team_groups,
+            scan_rows=layout.scan_rows,
+            pack=layout.pack,
+            continues=False,
+            stays=False,
+            clusters=tuple(
+                self._work(part, split, rows, left, cluster) for cluster in range(build.clusters)
+            ),
+        )
+        out_rows = (band[0] // self.shrink, band[1] // self.shrink)
+        return PassPlan(
+            descriptor=descriptor,
+            part=part,
+            piece=piece,
+            in_rows=in_rows,
+            out_rows=out_rows,
+            segments=tuple(self._segments(part, descriptor, out_rows[0])),
+        )
+
+    def _work(
+        self, part: ChannelPart, split: Split, rows: int, left: int, cluster: int
+    ) -> ClusterWork:
+        """The share of one cluster: the teams of a slice lie side by side."""
+        lanes, team_groups = self.build.lanes_per_cluster, self._team_groups(part)
+        team, member = divmod(cluster, team_groups)
+        slice_, share = divmod(team, self.build.clusters // (part.slices * team_groups))
+        if slice_ >= part.slices or share >= split.down * len(split.ranges):
             return ClusterWork()
-        stripe, part = divmod(team, len(ranges))
-        first_col, end_col = ranges[part]
-        skipped = max(0, first_col * stride_w - left)
+        stripe, at = divmod(share, len(split.ranges))
+        if 2 * stripe >= rows:
+            return ClusterWork()
+        first_col, end_col = split.ranges[at]
+        group = slice_ * team_groups + member
+        if part.sharing is None:
+            used = min(lanes, part.channels[1] - part.channels[0] - group * lanes)
+        else:
+            used = 0 if member else part.sharing
+        skipped = max(0, first_col * self.layer.stride[1] - left)
         return ClusterWork(
             active=True,
             team=team,
             group=group,
+            slice=slice_,
             first_stripe=stripe,
-            stripe_step=down,
+            stripe_step=split.down,
             first_col=first_col,
             end_col=end_col,
-            lanes=min(lanes, end - first - group * lanes),
-            first_address=skipped * col_pitch,
-            first_bank=(skipped * col_words * (kernel_h + stride_h)) % build.clusters,
+            lanes=used,
+            first_address=skipped * self.layout.col_pitch,
+            first_bank=skipped
+            * self.layout.col_words
+            * self.layout.scan_rows
+            % self.build.clusters,
         )
 
-    shift = layer.requant if isinstance(layer.requant, Shift) else None
-    low, high = layer.clamp
-    descriptor = PassDescriptor(
-        first=index == 0,
-        last=index == count - 1,
-        load_map=index == 0 or not resident,
-        dense=dense,
-        signed_in=layer.in_format.signed,
-        pool=layer.pool,
-        requant=REQUANT_SHIFT if shift else REQUANT_SCALE,
-        rounding=shift.rounding.value if shift else 0,
-        shift=shift.shift if shift else 0,
-        kernel_h=kernel_h,
-        kernel_w=kernel_w,
-        stride_h=stride_h,
-        stride_w=stride_w,
-        pad_top=top,
-        pad_left=left,
-        groups=groups,
-        in_rows=height,
-        in_cols=width,
-        in_channels=in_channels,
-        block_channels=build.lanes,
-        in_zero=layer.in_format.zero_point,
-        out_rows=rows,
-        out_cols=cols,
-        out_channels=end - first,
-        out_zero=layer.out_format.zero_point,
-        clamp_low=low,
-        clamp_high=high,
-        ring_rows=ring,
-        row_pitch=row_pitch,
-        col_pitch=col_pitch,
-        col_words=col_words,
-        kernel_size=kernel_h * kernel_w,
-        **vars(tiling),
-        loads=loads,
-        word_step=build.word_pixels * kernel_h * kernel_w,
-        taps=sum(len(range(phase, kernel_w, stride_w)) << 3 * phase for phase in range(stride_w)),
-        last_tap=last_tap,
-        last_phase=last_phase,
-        row_step=stride_h * kernel_w,
-        ring_words=ring * row_pitch,
-        jump_words=jump_rows * row_pitch,
-        jump_rows=jump_rows,
-        row_skip=(jump_rows - 1) * col_words % build.clusters,
-        jump_columns=jump_columns,
-        column_skip=(jump_columns - 1) * col_words * (kernel_h + stride_h) % build.clusters,
-        column_jump=jump_columns * col_pitch,
-        clusters=tuple(work(cluster) for cluster in range(build.clusters)),
-    )
-    shrink = 2 if layer.pool else 1
-    return PassPlan(
-        descriptor=descriptor,
-        channels=(first, end),
-        column_ranges=tuple((a // shrink, b // shrink) for a, b in ranges),
-        segments=tuple(_segments(descriptor)),
-    )
-
-
-def _segments(descriptor: PassDescriptor) -> Iterator[Segment]:
-    """The segments that leave the core in a pass, in each context's order."""
-    shrink = 2 if descriptor.pool else 1
-    for work in descriptor.clusters:
-        if not work.active or work.group:
-            continue
-        columns = (work.first_col // shrink, work.end_col // shrink)
-        for stripe in range(work.first_stripe, descriptor.stripes, work.stripe_step):
-            for lower in range(1 if descriptor.pool else 2):
-                row = stripe if descriptor.pool else 2 * stripe + lower
-                if row * shrink < descriptor.out_rows:
-                    yield Segment(context=2 * work.team + lower, row=row, columns=columns)
+    def _segments(self, part: ChannelPart, d: PassDescriptor, first_row: int) -> Iterator[Segment]:
+        """The segments that leave the core in a pass, in each context's order."""
+        block = sum(p.slices for p in self.parts[: self.parts.index(part)])
+        for lead in d.leads:
+            work = d.clusters[lead]
+            columns = (work.first_col // self.shrink, work.end_col // self.shrink)
+            for stripe in range(work.first_stripe, d.stripes, work.stripe_step):
+                for lower in range(1 if d.pool else 2):
+                    row = stripe if d.pool else 2 * stripe + lower
+                    if row * self.shrink < d.out_rows:
+                        yield Segment(
+                            context=2 * work.team + lower,
+                            block=block + work.slice,
+                            row=first_row + row,
+                            columns=columns,
+                        )

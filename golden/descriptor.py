@@ -32,11 +32,12 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("shift", 6),
         ("kernel_h", 3),
         ("kernel_w", 3),
-        ("pad_top", 12),
-        ("pad_left", 12),
+        ("pad_top", 12),  # signed: where the kernel's first row is above the map
+        ("pad_left", 12),  # signed
         ("kernel_size", 6),  # kernel_h x kernel_w
         ("groups", 4),  # groups of lanes in this pass, each one cluster wide
         ("alone", 1),  # the pass's one load of weights lies across both halves of the memory
+        ("maximum", 1),  # accumulators keep the largest product instead of the sum
     ),
     (
         ("in_rows", 12),
@@ -90,6 +91,16 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("column_skip", 3),  # map words of a stripe's columns passed over, modulo the banks
         ("column_jump", 12),  # jump_columns x col_pitch
     ),
+    # Which part of the map the clusters read, and how the map lies in the banks.
+    (
+        ("first_word", 10),  # of a column: where slice 0 begins
+        ("slice_words", 10),  # of a column: what a cluster reads, all tiles together
+        ("team_groups", 4),  # groups of lanes in a team
+        ("scan_rows", 4),  # rows by which a column's words advance over the banks
+        ("pack", 2),  # 2**pack columns of a row share the words of an address
+        ("continues", 1),  # the sums go on from the pass before
+        ("stays", 1),  # the sums stay for the pass after
+    ),
 )
 
 #: Fields of one cluster's work in a pass; one 64-bit word each, after the pass words.
@@ -97,7 +108,8 @@ CLUSTER_WORD: tuple[tuple[str, int], ...] = (
     ("active", 1),
     ("team", 3),  # clusters of one team scan the same pixels for different groups
     ("group", 3),
-    ("first_stripe", 4),  # the cluster's stripes are first_stripe, + stripe_step, ...
+    ("slice", 3),  # the cluster reads the words from first_word + slice x slice_words on
+    ("first_stripe", 3),  # the cluster's stripes are first_stripe, + stripe_step, ...
     ("stripe_step", 4),
     ("first_col", 12),  # output columns [first_col, end_col), even when pooling
     ("end_col", 12),
@@ -106,7 +118,7 @@ CLUSTER_WORD: tuple[tuple[str, int], ...] = (
     ("first_bank", 3),  # bank of that column's first word in row 0
 )
 
-SIGNED_FIELDS = frozenset({"in_zero", "out_zero", "clamp_low", "clamp_high"})
+SIGNED_FIELDS = frozenset({"in_zero", "out_zero", "clamp_low", "clamp_high", "pad_top", "pad_left"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +128,7 @@ class ClusterWork:
     active: bool = False
     team: int = 0
     group: int = 0
+    slice: int = 0
     first_stripe: int = 0
     stripe_step: int = 1
     first_col: int = 0
@@ -182,12 +195,28 @@ class PassDescriptor:
     jump_columns: int
     column_skip: int
     column_jump: int
+    maximum: bool
+    first_word: int
+    slice_words: int
+    team_groups: int
+    scan_rows: int
+    pack: int
+    continues: bool
+    stays: bool
     clusters: tuple[ClusterWork, ...]
 
     @property
     def stripes(self) -> int:
         """Stripes of the map: pairs of convolution rows."""
         return (self.out_rows + 1) // 2
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """The first cluster of each team."""
+        teams = [work.team if work.active else None for work in self.clusters]
+        return tuple(
+            c for c, team in enumerate(teams) if team is not None and team not in teams[:c]
+        )
 
     def words(self) -> list[int]:
         """Pack into 64-bit words: the pass words, then one word per cluster.

@@ -100,7 +100,7 @@ class Conv:
     ----------
     name : str
         How messages and reports call the layer.
-    weights : ndarray of int, shape (Cout, Cin, kh, kw)
+    weights : ndarray of int, shape (Cout, Cin / groups, kh, kw)
         Weights, zero point subtracted, at most 16 bits signed.
     bias : ndarray of int, shape (Cout,)
         Bias at the accumulator's scale.
@@ -116,6 +116,8 @@ class Conv:
         Whether negative results become zero.
     pool : bool
         Whether a 2x2 max-pool of stride 2 follows; an odd row or column at the end is dropped.
+    groups : int
+        Groups of channels: output channels see the input channels of their own group alone.
     kind : "conv" or "fc"
         "fc": a fully connected layer, whose kernel is the whole map.
 
@@ -135,11 +137,18 @@ class Conv:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     relu: bool = False
     pool: bool = False
+    groups: int = 1
     kind: Literal["conv", "fc"] = "conv"
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 4 or 0 in self.weights.shape:
-            raise self._error(f"weights must be (Cout, Cin, kh, kw), not {self.weights.shape}")
+            raise self._error(
+                f"weights must be (Cout, Cin / groups, kh, kw), not {self.weights.shape}"
+            )
+        if self.groups < 1 or len(self.weights) % self.groups:
+            raise self._error(
+                f"has {len(self.weights)} output channels, which are not {self.groups} equal groups"
+            )
         if self.bias.shape != self.weights.shape[:1]:
             raise self._error(
                 f"bias must have the shape {self.weights.shape[:1]}, not {self.bias.shape}"
@@ -167,7 +176,7 @@ class Conv:
     @property
     def in_channels(self) -> int:
         """Channels of the input map."""
-        return self.weights.shape[1]
+        return self.weights.shape[1] * self.groups
 
     @property
     def out_channels(self) -> int:
@@ -239,14 +248,19 @@ class Conv:
         x : ndarray of int, shape (H, W, Cin)
             Raw values of `in_format`.
         """
-        return conv2d(
-            x,
-            self.weights,
-            self.bias,
-            stride=self.stride,
-            pads=self.pads,
-            zero_point=self.in_format.zero_point,
-        )
+        ins, outs = self.weights.shape[1], self.out_channels // self.groups
+        parts = [
+            conv2d(
+                x[:, :, group * ins : (group + 1) * ins],
+                self.weights[group * outs : (group + 1) * outs],
+                self.bias[group * outs : (group + 1) * outs],
+                stride=self.stride,
+                pads=self.pads,
+                zero_point=self.in_format.zero_point,
+            )
+            for group in range(self.groups)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Raw output map for a raw input map, in `out_format`'s type."""

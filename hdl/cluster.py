@@ -120,6 +120,7 @@ class Cluster(wiring.Component):
             m.d.comb += [
                 lane.step.eq(walker.step),
                 lane.forward.eq(walker.forward),
+                lane.maximum.eq(self.config.maximum),
                 lane.bias_en.eq(load.bias_en & mine & (load.lane == i)),
                 lane.bias.eq(load.data),
                 lane.start.eq(start),

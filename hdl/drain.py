@@ -11,10 +11,10 @@ from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, drain_chunk
 class Drain(wiring.Component):
     """Takes the teams' finished columns in turn, `drain` sums per cycle.
 
-    A column leaves row by row, within a row group by group, within a group lane by lane; that
-    takes rows x groups x lanes_per_cluster / drain cycles. Teams take turns (round robin), without
-    a cycle lost in between. Chunks leave one cycle after they are picked. A packet starts only
-    when the writer has room for it (`Build.output_packets` at a time).
+    A column leaves row by row, within a row group by group of the team, within a group lane by
+    lane; that takes rows x team_groups x lanes_per_cluster / drain cycles. Teams take turns (round
+    robin), without a cycle lost in between. Chunks leave one cycle after they are picked. A packet
+    starts only when the writer has room for it (`Build.output_packets` at a time).
 
     Members
     -------
@@ -60,7 +60,8 @@ class Drain(wiring.Component):
         lead, cluster = Signal(range(max(2, n))), Signal(range(max(2, n)))
         team = Signal(3)
         row, rows2, last = Signal(), Signal(), Signal()
-        group = Signal(4)
+        group = Signal(4)  # of the team
+        base = Signal(8)  # channel of the team's first lane
         chunk = Signal(range(max(2, chunks)))
         channel = Signal(8)
 
@@ -73,7 +74,7 @@ class Drain(wiring.Component):
             opens.eq(channel[:4] == 0),
             pick.eq(active & ((credit != 0) | ~opens)),
             last_chunk.eq(chunk == chunks - 1),
-            last_group.eq(group == self.config.groups - 1),
+            last_group.eq(group == self.config.team_groups - 1),
             last_row.eq(row == rows2),
             ends.eq(pick & last_chunk & last_group & last_row),
             self.busy.eq(active | self.o.valid),
@@ -81,11 +82,9 @@ class Drain(wiring.Component):
 
         # Whose turn is next: the first team after `lead` with a finished column.
         wants = Signal(n)
+        first_of_team = [self.work[c].team != self.work[c - 1].team if c else 1 for c in range(n)]
         m.d.comb += wants.eq(
-            Cat(
-                self.pending[c] & (self.work[c].group == 0) & ~(active & (lead == c))
-                for c in range(n)
-            )
+            Cat(self.pending[c] & first_of_team[c] & ~(active & (lead == c)) for c in range(n))
         )
         following = Signal(range(max(2, n)))
         with m.Switch(lead):
@@ -110,6 +109,7 @@ class Drain(wiring.Component):
                     rows2.eq(self.rows2.bit_select(following, 1)),
                     last.eq(self.last.bit_select(following, 1)),
                     team.eq(self.work[following].team),
+                    base.eq(self.work[following].group * build.lanes_per_cluster),
                 ]
         with m.Elif(pick):
             m.d.sync += [chunk.eq(chunk + 1), channel.eq(channel + build.drain)]
@@ -135,9 +135,9 @@ class Drain(wiring.Component):
             m.d.sync += [
                 out.sums.eq(self.heads[cluster][row]),
                 out.real.eq(
-                    Cat(channel + i < self.config.out_channels for i in range(build.drain))
+                    Cat(base + channel + i < self.config.out_channels for i in range(build.drain))
                 ),
-                out.channel.eq(channel),
+                out.channel.eq(base + channel),
                 out.context.eq(Cat(row, team)),
                 out.packet_end.eq(((channel + build.drain)[:4] == 0) | end_of_row),
                 out.segment_end.eq(end_of_row & last),

@@ -207,6 +207,9 @@ class Fetcher(wiring.Component):
         # Its tile, the tile's first word, its load of weights, and its stripe's place in the
         # region.
         tile, tile_word = Signal(7), Signal(10)
+        slice_word = Signal(10)  # where the cluster's words of a column begin; stable
+        steps = [Mux(work.slice[b], config.slice_words << b, 0) for b in range(len(work.slice))]
+        m.d.sync += slice_word.eq(config.first_word + sum(steps))
         load = Signal(LOAD_BITS)
         index, slots = Signal(7), Signal(range(build.acc_words))
         region = Signal(place)  # the region's first stripe
@@ -223,7 +226,7 @@ class Fetcher(wiring.Component):
         first_row, end_row, first_slot = Signal(13), Signal(13), Signal(12)
         first_base, first_kernel_row = Signal(address), Signal(4)
         first_word, end_word, first_weight = Signal(10), Signal(10), Signal(13)
-        opens, closes = Signal(), Signal()
+        opens, closes, last_scan = Signal(), Signal(), Signal()
         stripe_slots = Signal.like(slots)
         frees, freed = Signal(), Signal(LOAD_BITS)  # after this scan, so many loads are released
         row, slot, base = Signal(13), Signal(12), Signal(address)
@@ -242,10 +245,7 @@ class Fetcher(wiring.Component):
         row_jumps, column_jumps = Signal(), Signal()
         # Stable from the first word on: registered, off the critical path.
         m.d.sync += [
-            gap.eq(
-                config.col_words * (config.kernel_h + config.stride_h - (end_row - first_row))
-                & bank_mask
-            ),
+            gap.eq(config.col_words * (config.scan_rows - (end_row - first_row)) & bank_mask),
             skip.eq((config.col_words - (end_word - first_word)) & bank_mask),
         ]
         m.d.comb += [
@@ -284,10 +284,18 @@ class Fetcher(wiring.Component):
             tag.closes.eq(closes),
             tag.slots.eq(stripe_slots),
         ]
+        # Columns that share their addresses are narrower than a turn of the banks.
+        packed = Signal(address)
+        with m.Switch(config.pack):
+            with m.Case(0):
+                m.d.comb += packed.eq(offset + (word >> word_shift))
+            for shift in range(1, word_shift + 1):
+                with m.Case(shift):
+                    m.d.comb += packed.eq(x[:12] >> shift)
         m.d.sync += [
             self.request.valid.eq(issue & ~tag.empty),
             self.request.bank.eq(bank),
-            self.request.address.eq(base + offset + (word >> word_shift)),
+            self.request.address.eq(base + packed),
         ]
         m.d.comb += [
             self.tag.eq(delayed(m, tag, FETCH_LATENCY, "tag")),
@@ -295,7 +303,7 @@ class Fetcher(wiring.Component):
         ]
 
         next_needed = Mux(last_tile | (index == 0), low, region_low)
-        needed = Mux(closes, first_row, region_low)
+        needed = Mux(last_scan, first_row, region_low)
         m.d.sync += self.row_floor.eq(
             Mux(scanning, needed, Mux(exhausted | ~work.active, no_row, next_needed))
         )
@@ -381,20 +389,22 @@ class Fetcher(wiring.Component):
                         first_slot.eq(seek.slot),
                         first_base.eq(seek.base),
                         first_kernel_row.eq(low - seek.top),
-                        first_word.eq(tile_word),
+                        first_word.eq(slice_word + tile_word),
                         end_word.eq(
-                            Mux(last_tile, config.col_words, tile_word + config.tile_words)
+                            slice_word
+                            + Mux(last_tile, config.slice_words, tile_word + config.tile_words)
                         ),
                         first_weight.eq(Mux(self.half ^ load[0], build.half_words, 0)),
-                        opens.eq(tile == 0),
-                        closes.eq(last_tile),
+                        opens.eq((tile == 0) & ~config.continues),
+                        closes.eq(last_tile & ~config.stays),
+                        last_scan.eq(last_tile),
                         stripe_slots.eq(slots),
                         frees.eq(ends_tile & (ends_pass | ~config.resident)),
                         freed.eq(load + 1),
                         *column.start(),
                         x.eq(work.first_col * config.stride_w - config.pad_left),
                         offset.eq(work.first_address),
-                        bank.eq((seek.bank + work.first_bank + tile_word) & bank_mask),
+                        bank.eq((seek.bank + work.first_bank + slice_word + tile_word) & bank_mask),
                     ]
                     m.next = "SETUP"
 

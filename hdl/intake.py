@@ -28,8 +28,10 @@ class Intake(wiring.Component):
 
         (y mod ring_rows) row_pitch + x col_pitch + w // clusters
 
-    of bank (w + col_words (y + (kernel_h + stride_h) x)) mod clusters, so that the words of a
-    stripe's column lie in the banks in scan order.
+    of bank (w + col_words (y + scan_rows x)) mod clusters, so that the words of a stripe's column
+    lie in the banks in scan order. With `pack`, x / 2**pack takes the place of x col_pitch:
+    col_words and the number of columns are then powers of two that fill the banks together, and
+    scan_rows is odd.
 
     Throughput is one step per cycle, a step being a sparsity map or a map word (also one without
     pixels), as long as the step's bytes are in the buffer. On top come one cycle per row, and two
@@ -111,19 +113,24 @@ class Intake(wiring.Component):
         # Where the words go: the place of word 0 in this row and in this column, and which word of
         # the whole column comes next.
         row_base, column_base = Signal.like(self.w_addr), Signal.like(self.w_addr)
+        column = Signal(12)
         row_bank, column_bank = Signal.like(self.w_bank), Signal.like(self.w_bank)
         word = Signal(9)
         bank_width = (build.clusters - 1).bit_length()
-        column_step = Signal(
-            bank_width
-        )  # col_words (kernel_h + stride_h), modulo the number of banks
-        window_rows = config.kernel_h + config.stride_h
+        column_step = Signal(bank_width)  # col_words scan_rows, modulo the number of banks
+        packed = Signal.like(self.w_addr)
+        with m.Switch(config.pack):
+            with m.Case(0):
+                m.d.comb += packed.eq(column_base + (word >> bank_width))
+            for shift in range(1, bank_width + 1):
+                with m.Case(shift):
+                    m.d.comb += packed.eq(row_base + (column >> shift))
         m.d.sync += [
             column_step.eq(
-                sum(Mux(window_rows[b], config.col_words << b, 0) for b in range(bank_width))
+                sum(Mux(config.scan_rows[b], config.col_words << b, 0) for b in range(bank_width))
             ),
             self.w_bank.eq((column_bank + word) & (build.clusters - 1)),
-            self.w_addr.eq(column_base + (word >> bank_width)),
+            self.w_addr.eq(packed),
             self.w_word.eq(expander.word),
             self.w_en.eq(0),
         ]
@@ -213,6 +220,7 @@ class Intake(wiring.Component):
                     ),
                     columns_left.eq(config.in_cols),
                     column_base.eq(row_base),
+                    column.eq(0),
                     column_bank.eq(row_bank),
                     word.eq(block_first),
                 ]
@@ -247,6 +255,7 @@ class Intake(wiring.Component):
                     with m.If(words_left == 1):
                         m.d.sync += [
                             word.eq(block_first),
+                            column.eq(column + 1),
                             column_base.eq(column_base + config.col_pitch),
                             column_bank.eq(column_bank + column_step),
                         ]

@@ -12,7 +12,8 @@ def lane_step(build: Build) -> data.StructLayout:
     """Layout of what a cluster tells all of its lanes in one cycle.
 
     visit: add pixel x weight[address] to accumulator `slot`.
-    retire: move accumulator `slot` to shadow row `row`, or, with `merge`, the larger of both.
+    retire: move accumulator `slot` to shadow row `row`, or, with `merge`, the larger of both to
+    row 0.
     fresh: the accumulator starts from the bias instead of its contents.
     """
     return data.StructLayout(
@@ -41,6 +42,7 @@ class Lane(wiring.Component):
     step : what to do, see `lane_step`
     forward : the step before visited this step's accumulator; comes with the step. After a retire
         step it is 0, unless the accumulator is `fresh`: then it may be anything
+    maximum : accumulators keep the largest product instead of the sum; stable
     bias_en, bias : where accumulators start from the next `start` on
     start : a pass begins
     weight_en, weight_address, weight_data : write port of the weight memory
@@ -55,6 +57,7 @@ class Lane(wiring.Component):
             {
                 "step": In(lane_step(build)),
                 "forward": In(1),
+                "maximum": In(1),
                 "bias_en": In(1),
                 "bias": In(acc),
                 "start": In(1),
@@ -103,13 +106,16 @@ class Lane(wiring.Component):
             product.eq(s1.pixel * weights.r_data),
         ]
 
-        # Cycle t + 2: add and write back, or retire.
+        # Cycle t + 2: add, or compare, and write back, or retire. The one comparator serves the
+        # largest product and the larger of two sums: only the upper row of the shadow merges.
         latest = Signal(acc)
-        old = Signal(acc)
-        total = Signal(acc)
+        old, total, rival = Signal(acc), Signal(acc), Signal(acc)
+        wins = Signal()
         m.d.comb += [
             old.eq(Mux(s2.fresh, bias, Mux(forward2, latest, sums.r_data))),
-            total.eq(old + product),
+            rival.eq(Mux(s2.visit, product, self.shadow[0])),
+            wins.eq(old > rival),
+            total.eq(Mux(self.maximum, Mux(wins, old, product), old + product)),
             sums.w_en.eq(s2.visit),
             sums.w_addr.eq(s2.slot),
             sums.w_data.eq(total),
@@ -117,9 +123,8 @@ class Lane(wiring.Component):
         m.d.sync += latest.eq(total)
         for row in range(2):
             take = Signal(name=f"take_{row}")
-            m.d.comb += take.eq(
-                s2.retire & (s2.row == row) & (~s2.merge | (old > self.shadow[row]))
-            )
+            merging = s2.merge & ~wins if row == 0 else 0
+            m.d.comb += take.eq(s2.retire & (s2.row == row) & ~merging)
             with m.If(take):
                 m.d.sync += self.shadow[row].eq(old)
             with m.Elif(self.shift[row]):

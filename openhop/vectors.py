@@ -105,7 +105,7 @@ def layer_vectors(network: Network, build: Build, x: np.ndarray) -> Iterator[Lay
             out=out_beats(moves, memory),
             counts=layer_counts(
                 build,
-                plan.descriptors,
+                plan.pass_data,
                 maps[i],
                 maps[i + 1],
                 [ranges for _, ranges in source.blocks],

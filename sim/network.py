@@ -161,7 +161,7 @@ class NetworkRunner:
         """What the cycle model needs of each layer."""
         for i, plan in enumerate(self.program.plans):
             ranges = [ranges for _, ranges in self.program.places[i].blocks]
-            yield LayerData(passes=plan.descriptors, x=maps[i], y=maps[i + 1], in_ranges=ranges)
+            yield LayerData(passes=plan.pass_data, x=maps[i], y=maps[i + 1], in_ranges=ranges)
 
     def _run_layer(
         self,

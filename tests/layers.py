@@ -139,10 +139,10 @@ class Loaded:
         for case, program in zip(self.cases, self.programs, strict=True):
             place = program.places[1]
             encoded = place.encode(case.y)
-            blocks = zip(case.plan.passes, encoded.blocks, strict=True)
             contexts: dict[int, list[bytes]] = {}
-            for pass_plan, block in blocks:
+            for pass_plan in case.plan.passes:
                 for segment in pass_plan.segments:
+                    block = encoded.blocks[segment.block]
                     data = block.rows[segment.row][block.ranges.index(segment.columns)]
                     contexts.setdefault(segment.context, []).append(data)
             found.append(contexts)
@@ -152,7 +152,7 @@ class Loaded:
         """What the cycle model takes of each case."""
         return [
             LayerData(
-                passes=case.plan.descriptors,
+                passes=case.plan.pass_data,
                 x=case.x,
                 y=case.y,
                 in_ranges=[ranges for _, ranges in program.places[0].blocks],

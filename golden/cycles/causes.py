@@ -51,7 +51,7 @@ def account(build: Build, d: PassDescriptor, run: PassRun, since: int) -> Counts
         bus=(lost - hungry) * n,
     )
     span = all_done - run.from_cycle
-    counts.imbalance += (n - len(run.teams) * d.groups) * (span - lost)
+    counts.imbalance += (n - len(run.teams) * d.team_groups) * (span - lost)
     for team in run.teams:
         done = max(team.done, team.last_step + 1)  # it may still be retiring when it is done
         stuck = team.drain - max(0, team.last_step + 1 - all_done)
@@ -61,12 +61,12 @@ def account(build: Build, d: PassDescriptor, run: PassRun, since: int) -> Counts
         # Every other cycle of the span is one of looking for the next pixel.
         decode = span - team.busy - stuck - idle - _length(team.waits)
         counts.useful += team.busy * team.lanes
-        counts.busy += team.busy * d.groups
-        counts.drain += stuck * d.groups
-        counts.weights += hungers * d.groups
-        counts.bus += (waits - hungers) * d.groups
-        counts.imbalance += (idle - _overlap([(done, all_done)], starved.all)) * d.groups
-        counts.decode += decode * d.groups
+        counts.busy += team.busy * d.team_groups
+        counts.drain += stuck * d.team_groups
+        counts.weights += hungers * d.team_groups
+        counts.bus += (waits - hungers) * d.team_groups
+        counts.imbalance += (idle - _overlap([(done, all_done)], starved.all)) * d.team_groups
+        counts.decode += decode * d.team_groups
     return counts
 
 

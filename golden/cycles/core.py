@@ -13,12 +13,31 @@ import numpy as np
 from golden.cycles.causes import Counts, account
 from golden.cycles.intake import row_cycles
 from golden.cycles.output import OutputTiming
-from golden.cycles.passes import Loader, PassRun
-from golden.cycles.scan import StripeScan
+from golden.cycles.passes import Loader, PassRun, Scanned
+from golden.cycles.scan import scan_geometry
 from golden.descriptor import PassDescriptor
 from golden.params import Build, ceil_div
 
 Ranges = Sequence[Sequence[tuple[int, int]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassData:
+    """A pass and its part of the layer.
+
+    Parameters
+    ----------
+    descriptor : PassDescriptor
+    in_rows : (int, int)
+        Rows [first, end) of the input map that it is given.
+    out_rows, channels : (int, int)
+        Rows and channels [first, end) of the output map that it computes.
+    """
+
+    descriptor: PassDescriptor
+    in_rows: tuple[int, int]
+    out_rows: tuple[int, int]
+    channels: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +46,7 @@ class LayerData:
 
     Parameters
     ----------
-    passes : sequence of PassDescriptor
+    passes : sequence of PassData
         The layer's passes (`compiler.plan`).
     x, y : ndarray of int, shapes (H, W, Cin) and (H', W', Cout)
         Raw input and output map.
@@ -35,7 +54,7 @@ class LayerData:
         For each block of the input map the column ranges into which its rows are cut.
     """
 
-    passes: Sequence[PassDescriptor]
+    passes: Sequence[PassData]
     x: np.ndarray
     y: np.ndarray
     in_ranges: Ranges
@@ -52,7 +71,7 @@ def word_counts(build: Build, x: np.ndarray, zero_point: int) -> np.ndarray:
 
 def layer_counts(
     build: Build,
-    passes: Sequence[PassDescriptor],
+    passes: Sequence[PassData],
     x: np.ndarray,
     y: np.ndarray,
     in_ranges: Ranges,
@@ -70,18 +89,20 @@ def chain_counts(build: Build, layers: Iterable[LayerData]) -> Iterator[Counts]:
     loader = Loader(build)
     ended = -1  # last cycle of the pass before
     for layer in layers:
-        counts = word_counts(build, layer.x, layer.passes[0].in_zero)
-        scanned: dict[tuple[int, int, int, int], StripeScan] = {}
+        counts = word_counts(build, layer.x, layer.passes[0].descriptor.in_zero)
+        scanned: dict[tuple[int, ...], Scanned] = {}
         total = Counts()
-        first = 0
-        for d in layer.passes:
-            rows = row_cycles(build, d, counts, layer.in_ranges)
-            output = OutputTiming(build, d, layer.y[:, :, first : first + d.out_channels])
+        for part in layer.passes:
+            d = part.descriptor
+            given = counts[slice(*part.in_rows)]
+            rows = row_cycles(build, d, given, layer.in_ranges)
+            y = layer.y[slice(*part.out_rows), :, slice(*part.channels)]
+            output = OutputTiming(build, d, y)
             start = loader.take(d, ended)
             since = max(ended + 1, start.first_word) if d.first else ended + 1
-            run = PassRun(build, d, counts, scanned, rows, output, start).run()
+            same = scanned.setdefault((*part.in_rows, *scan_geometry(d)), {})
+            run = PassRun(build, d, given, same, rows, output, start).run()
             loader.leave(d, run)
             ended = run.finish
             total += account(build, d, run, since)
-            first += d.out_channels
         yield total

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.cycles.output import OutputTiming
-from golden.cycles.scan import StripeScan, left_columns, scan_stripe
+from golden.cycles.scan import StripeScan, scan_stripe
 from golden.cycles.schedule import Scan, scans
 from golden.descriptor import ClusterWork, PassDescriptor, descriptor_words
 from golden.params import FETCH_LATENCY, INTAKE_START, LANE_LATENCY, Build, ceil_div
@@ -26,10 +26,16 @@ TOKEN_TO_STEP = 1
 LAST_TO_FINISH = 2
 #: From the last row standing in the banks to the end of the pass, if nothing else is left to do.
 ROWS_TO_FINISH = 1
+#: From the last cluster being done to the end of the pass, if nothing leaves the core.
+DONE_TO_FINISH = 1
 #: From the end of a pass, or the last parameter of the next, to the next one's `arm`.
 ARM = 2
 
 NEVER = 1 << 62
+
+#: Scans of passes that differ in nothing that a scan's timing depends on: by stripe, tile, slice
+#: and columns.
+Scanned = dict[tuple[int, int, int, int, int], StripeScan]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +98,7 @@ class Team:
         self.item = 0
         self.timing: StripeScan | None = None
         self.token = 0
+        self.inside = 0  # cycle in which the scan's first word inside the map is at the head
         # The column in the shadow registers: stripe, column, rows.
         self.job: tuple[int, int, int] = (0, 0, 0)
         self.seek_ready = 0
@@ -122,7 +129,7 @@ class PassRun:
         build: Build,
         d: PassDescriptor,
         counts: np.ndarray,
-        scanned: dict[tuple[int, int, int, int], StripeScan],
+        scanned: Scanned,
         rows: np.ndarray,
         output: OutputTiming,
         start: PassStart,
@@ -136,7 +143,7 @@ class PassRun:
         self.teams = [
             Team(c, work, sum(w.lanes for w in d.clusters if w.active and w.team == work.team), d)
             for c, work in enumerate(d.clusters)
-            if work.active and work.group == 0
+            if c in d.leads
         ]
         self.events: list[tuple[int, int, int, Callable[[int], None]]] = []
         self.order = 0
@@ -179,7 +186,11 @@ class PassRun:
         while self.events:
             cycle, _, _, action = heapq.heappop(self.events)
             action(cycle)
-        self.finish = max(self.output.last_word() + LAST_TO_FINISH, self.map_taken + ROWS_TO_FINISH)
+        self.finish = max(
+            self.output.last_word() + LAST_TO_FINISH,
+            self.map_taken + ROWS_TO_FINISH,
+            max(team.done for team in self.teams) + DONE_TO_FINISH,
+        )
         return self
 
     def freed(self, count: int) -> int:
@@ -279,22 +290,31 @@ class PassRun:
 
     def _scan(self, team: Team, scan: Scan, cycle: int) -> None:
         d, work = self.d, team.work
-        key = (scan.stripe, scan.tile, work.first_col, work.end_col)
+        key = (scan.stripe, scan.tile, work.slice, work.first_col, work.end_col)
         if key not in self.scanned:
             self.scanned[key] = scan_stripe(self.build, d, work, scan.shape, self.counts, scan.tile)
         team.timing = timing = self.scanned[key]
         team.busy += timing.visits
         team.token = 0
-        # The first read waits until the cluster owns the first word's bank.
-        read = cycle + STRIPE_SETUP + left_columns(d, work)
-        bank = scan.shape.low * d.col_words + work.first_bank + scan.tile * d.tile_words
+        # The first read inside the map waits until the cluster owns the word's bank.
+        first = cycle + STRIPE_SETUP
+        read = first + timing.left_words
+        first_word = d.first_word + work.slice * d.slice_words + scan.tile * d.tile_words
+        bank = scan.shape.low * d.col_words + work.first_bank + first_word
         owned = read - (self.start.armed + 1) + work.team
         read += (bank - owned) % self.build.clusters
-        self._next_token(team, timing, read + READ_TO_HEAD)
+        team.inside = read + READ_TO_HEAD
+        self._next_token(team, timing, first + READ_TO_HEAD if timing.left_tokens else team.inside)
 
     def _next_token(self, team: Team, timing: StripeScan, origin: int) -> None:
+        """Time the next token from the one before, or from where its words begin."""
+        held_up = 0
+        if timing.left_tokens and team.token == timing.left_tokens:
+            held_up = origin + timing.steps + 1
+            origin += max(timing.steps - timing.lead, 1 + timing.left_gap)
+            origin = max(team.inside, origin)
         earliest = origin + timing.earliest[team.token]
-        idle = origin + timing.idle_from[team.token]
+        idle = max(origin + timing.idle_from[team.token], held_up)
         team.held = (earliest, idle)
         self.at(earliest, self._try_token(team), late=True)
 
@@ -360,7 +380,7 @@ class PassRun:
         team = self.pending.pop(lead)
         self.turn = lead
         stripe, column, rows = team.job
-        length = self.output.add(cycle + 1, stripe, column, rows)
+        length = self.output.add(cycle + 1, team.work.group, stripe, column, rows)
         # Picked in the cycles after this one; the next turn falls into the last of them.
         self.draining_until = cycle + length
         team.gate = cycle + length + 1

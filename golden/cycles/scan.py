@@ -12,11 +12,22 @@ from golden.params import Build
 class StripeScan:
     """The retire tokens of one stripe, each timed from the one before.
 
+    Columns left of the map come first, a word each, and then, when the cluster owns the bank, those
+    inside.
+
     Parameters
     ----------
+    left_words, left_tokens : int
+        Words, and tokens, of columns left of the map; of all columns where none of the stripe is
+        inside.
+    left_gap : int
+        Words left of the map after their last token.
+    lead : int
+        Empty words before the first word inside the map that has pixels or a token.
     earliest : list of int
-        Cycles from token k - 1 to token k if the shadow registers are free; for the first token,
-        from the cycle in which the first word inside the map stands at the queue's head.
+        Cycles from token k - 1 to token k if the shadow registers are free; for the first token
+        left of the map, and the first one inside, from the cycle in which the first word there
+        stands at the queue's head.
     idle_from : list of int
         The first cycle, on the same scale, in which token k could be seen waiting: nothing else
         is left in its column, and the steps before it are done.
@@ -26,6 +37,10 @@ class StripeScan:
         Lane cycles of all pixels.
     """
 
+    left_words: int
+    left_tokens: int
+    left_gap: int
+    lead: int
     earliest: list[int]
     idle_from: list[int]
     steps: int
@@ -42,6 +57,11 @@ class StripeShape:
     out_rows: int
 
 
+def scan_geometry(d: PassDescriptor) -> tuple[int, ...]:
+    """What passes must have in common, beside the rows they are given, to share their scans."""
+    return d.kernel_h, d.kernel_w, d.pad_top, d.pad_left, d.first_word, d.slice_words, d.out_rows
+
+
 def stripe_shape(d: PassDescriptor, stripe: int) -> StripeShape:
     """Rows that a stripe reads and makes."""
     top = 2 * stripe * d.stride_h - d.pad_top
@@ -52,11 +72,6 @@ def stripe_shape(d: PassDescriptor, stripe: int) -> StripeShape:
         top=top,
         out_rows=out_rows,
     )
-
-
-def left_columns(d: PassDescriptor, work: ClusterWork) -> int:
-    """Scan columns left of the map."""
-    return max(0, d.pad_left - work.first_col * d.stride_w)
 
 
 def scan_stripe(
@@ -91,17 +106,42 @@ def scan_stripe(
     taps = (d.kernel_w - 1 - phase) // d.stride_w + 1
     retires = (newest >= d.last_tap) & (phase == d.last_phase)
     kernel_cols = np.minimum(newest, taps - 1) - np.maximum(0, newest - columns + 1) + 1
+    steps = shape.out_rows
+
+    outside = shape.low == shape.high or not inside.any()
+    left_words = j.size if outside else int(np.count_nonzero(x < 0))
+    left = np.flatnonzero(retires[:left_words])
+    apart = np.diff(left, prepend=0)
+    left_earliest = np.maximum(apart, steps)
+    left_idle = np.maximum(apart, steps + 1)
+    left_earliest[:1] = left_idle[:1] = left[:1]
+    before_map = {
+        "left_words": left_words,
+        "left_tokens": left.size,
+        "left_gap": left_words - 1 - int(left[-1]) if left.size else 0,
+        "steps": steps,
+    }
+    if outside:
+        return StripeScan(
+            **before_map,
+            lead=0,
+            earliest=left_earliest.tolist(),
+            idle_from=left_idle.tolist(),
+            visits=0,
+        )
 
     r = np.arange(shape.low, shape.high) - shape.top
     touched = (r < d.kernel_h).astype(np.int64) + ((r >= d.stride_h) & (shape.out_rows == 2))
-    first_word = tile * d.tile_words
-    tile_words = d.tile_words if tile < d.tiles - 1 else d.col_words - first_word
+    tile_words = d.tile_words
+    if tile == d.tiles - 1:
+        tile_words = d.slice_words - tile * d.tile_words
+    first_word = d.first_word + work.slice * d.slice_words + tile * d.tile_words
 
     # Empty words take the place, up to the next word's bank, of other tiles' words after each row,
     # of rows passed over, and after the last one of rows outside the map and columns passed over.
     n = build.clusters
     skip = d.col_words - tile_words
-    gap = d.col_words * (d.kernel_h + d.stride_h - (shape.high - shape.low))
+    gap = d.col_words * (d.scan_rows - (shape.high - shape.low))
     fill = np.where(r + 1 == d.kernel_h, skip + d.row_skip, skip) % n
     fill = np.tile(fill[touched > 0], (int(np.count_nonzero(inside)), 1))
     jumps = (phase[inside] == d.kernel_w - 1) & (d.jump_columns > 1)
@@ -132,25 +172,26 @@ def scan_stripe(
     order = np.argsort(np.concatenate([2 * full, 2 * token_words + 1]), kind="stable")
     token = np.repeat([False, True], [full.size, token_words.size])[order]
     word = np.concatenate([full, token_words])[order]
-    steps = np.where(token, shape.out_rows, visits[word])
+    unit_steps = np.where(token, steps, visits[word])
     span = np.where(token, 0, (pixels[word] - 1) * visits[word])
     before = empties[word]
 
     # Start of each unit, from the first word's arrival, with the tokens never held up.
     between = before[1:] - before[:-1]
     start = before[0] + np.concatenate(
-        [[0], np.cumsum(span[:-1] + np.maximum(steps[:-1], 1 + between))]
+        [[0], np.cumsum(span[:-1] + np.maximum(unit_steps[:-1], 1 + between))]
     )
     at = np.flatnonzero(token)
     previous = np.maximum(at - 1, 0)
     done = start[previous] + span[previous]  # the last transfer before the token
-    idle = np.maximum(done + steps[previous] + 1, done + 1 + before[at] - before[previous])
+    idle = np.maximum(done + unit_steps[previous] + 1, done + 1 + before[at] - before[previous])
     if at[0] == 0:
         idle[0] = before[0]
     origin = np.concatenate([[0], start[at[:-1]]])
     return StripeScan(
-        earliest=(start[at] - origin).tolist(),
-        idle_from=(idle - origin).tolist(),
-        steps=shape.out_rows,
+        **before_map,
+        lead=int(before[0]),
+        earliest=[*left_earliest.tolist(), *(start[at] - origin).tolist()],
+        idle_from=[*left_idle.tolist(), *(idle - origin).tolist()],
         visits=int((pixels * visits).sum()),
     )

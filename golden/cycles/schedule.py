@@ -23,7 +23,7 @@ class Scan:
     freed : int
         Loads that the team has finished with after it; 0 if it frees none.
     closes : bool
-        Whether the tile is the last, so that the sums leave.
+        Whether the tile is the last, and the sums leave.
     """
 
     stripe: int
@@ -44,7 +44,7 @@ def scans(d: PassDescriptor, work: ClusterWork) -> Iterator[Scan]:
         final = region[-1] == len(stripes) - 1
         for tile in range(d.tiles):
             load = tile if d.resident else n * d.tiles + tile
-            closes = tile == d.tiles - 1
+            final_tile = tile == d.tiles - 1
             for i in region:
                 frees = i == region[-1] and (final or not d.resident)
                 yield Scan(
@@ -52,7 +52,7 @@ def scans(d: PassDescriptor, work: ClusterWork) -> Iterator[Scan]:
                     tile=tile,
                     shape=shapes[i],
                     load=load,
-                    floor=shapes[i if closes else first].low,
+                    floor=shapes[i if final_tile else first].low,
                     freed=load + 1 if frees else 0,
-                    closes=closes,
+                    closes=final_tile and not d.stays,
                 )

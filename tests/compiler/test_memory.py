@@ -94,14 +94,11 @@ def test_rooms_are_those_of_the_worst_case(build):
             assert [[slot.room for slot in row] for row in rows] == [rooms] * place.shape[0]
 
 
-def test_blocks_are_the_passes():
+def test_blocks_are_those_of_the_plans():
     made = program()
     whole = ((0, 8),)
     assert made.places[0].blocks == ((8, whole), (3, whole))
-    passes = made.plans[0].passes
-    assert made.places[1].blocks == tuple(
-        (p.channels[1] - p.channels[0], p.column_ranges) for p in passes
-    )
+    assert made.places[1].blocks == made.plans[0].out_blocks
     assert [channels for channels, _ in made.places[1].blocks] == [8, 8, 4]
     assert len({ranges for _, ranges in made.places[1].blocks}) > 1
     assert made.places[2].shape == made.plans[1].out_shape == (2, 3, 9)
@@ -195,8 +192,8 @@ def test_outputs_fill_every_slot_in_the_order_of_each_context(build):
         assert Counter((t.address, t.length, t.entry) for t in moves.outputs) == wanted
         for context in range(16):
             segments = [
-                place.slots[n][s.row][p.column_ranges.index(s.columns)]
-                for n, p in enumerate(plan.passes)
+                place.slots[s.block][s.row][plan.out_blocks[s.block][1].index(s.columns)]
+                for p in plan.passes
                 for s in p.segments
                 if s.context == context
             ]
@@ -212,9 +209,10 @@ def test_the_next_layer_takes_what_the_mover_stored():
     encoded = made.places[1].encode(y)
     memory = made.load()
     queues = {}
-    for n, p in enumerate(made.plans[0].passes):
+    for p in made.plans[0].passes:
         for s in p.segments:
-            data = encoded.blocks[n].rows[s.row][p.column_ranges.index(s.columns)]
+            block = encoded.blocks[s.block]
+            data = block.rows[s.row][block.ranges.index(s.columns)]
             queues.setdefault(s.context, []).append(data)
     for context, data in queues.items():
         for transfer, segment in zip(made.moves[0].outputs_of(context), data, strict=True):

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compiler.cuts import choose_split, cut_columns, map_layout, splits
 from compiler.errors import CompileError
-from compiler.plan import choose_split, cut_columns, plan_layer, plan_network, ring_rows, splits
-from golden.descriptor import PassDescriptor
+from compiler.plan import plan_layer, plan_network
+from golden.descriptor import PassDescriptor, descriptor_words
 from golden.network import Conv, Network, TensorFormat
 from golden.params import ceil_div
 from golden.requant import Scale, Shift
@@ -37,17 +38,18 @@ def test_every_output_is_in_one_segment(case):
     plan = case.plan
     rows, cols, channels = plan.out_shape
     seen = Counter()
-    first = 0
+    starts = np.cumsum([0, *(block for block, _ in plan.out_blocks)]).tolist()
+    assert starts[-1] == channels
+    for _, ranges in plan.out_blocks:
+        ends = [0, *(b for _, b in ranges)]
+        assert list(ranges) == list(pairwise(ends))
     for p in plan.passes:
-        assert p.channels[0] == first < p.channels[1]
-        first = p.channels[1]
-        assert first - p.channels[0] == p.descriptor.out_channels <= case.build.lanes
-        ends = [0, *(b for _, b in p.column_ranges)]
-        assert list(p.column_ranges) == list(pairwise(ends))
+        assert p.channels[1] - p.channels[0] == p.descriptor.out_channels <= case.build.lanes
         for segment in p.segments:
-            assert segment.columns in p.column_ranges
-            seen.update(product([segment.row], range(*segment.columns), range(*p.channels)))
-    assert first == channels
+            assert segment.columns in plan.out_blocks[segment.block][1]
+            block = range(starts[segment.block], starts[segment.block + 1])
+            assert set(block) <= set(range(*p.channels))
+            seen.update(product([segment.row], range(*segment.columns), block))
     assert seen == Counter(product(range(rows), range(cols), range(channels)))
 
 
@@ -134,7 +136,11 @@ def test_descriptors_say_what_the_layer_is(case):
         assert d.block_channels == build.lanes
         assert d.col_words == ceil_div(depth, build.word_pixels)
         assert d.col_pitch == ceil_div(d.col_words, build.clusters)
-        assert d.row_pitch == d.col_pitch * width
+        shared = 1 << d.pack
+        assert d.row_pitch == (ceil_div(width, shared) if d.pack else d.col_pitch * width)
+        assert not d.pack or d.col_words * shared == build.clusters
+        assert d.scan_rows >= d.kernel_h + d.stride_h
+        assert not d.pack or d.scan_rows % 2 == 1
         assert (d.clamp_low, d.clamp_high) == layer.clamp
         # The ring fits, would not fit once more, and holds what a stripe needs.
         assert d.ring_rows * d.row_pitch <= build.map_words
@@ -147,7 +153,7 @@ def test_descriptors_say_what_the_layer_is(case):
                 x = max(0, work.first_col * d.stride_w - d.pad_left)
                 assert work.first_address == x * d.col_pitch
                 assert work.first_bank == bank_of(build, d, Place(0, x, 0))
-        assert len(d.words()) == 7 + build.clusters
+        assert len(d.words()) == descriptor_words(build)
 
 
 @given(cases())
@@ -243,7 +249,7 @@ def test_ways_to_split(teams, ways):
     ],
 )
 def test_cuts(cols, parts, even, cut):
-    ranges = cut_columns(cols, parts, even=even)
+    ranges = cut_columns(0, cols, parts, even=even)
     assert [b - a for a, b in ranges] == cut
     assert [a for a, _ in ranges] == np.cumsum([0, *cut[:-1]]).tolist()
 
@@ -251,7 +257,7 @@ def test_cuts(cols, parts, even, cut):
 @given(st.integers(1, 100), st.integers(1, 8), st.booleans())
 def test_cuts_share_out_all_columns(half, parts, even):
     cols = 2 * half if even else half
-    ranges = cut_columns(cols, parts, even=even)
+    ranges = cut_columns(0, cols, parts, even=even)
     assert [column for cut in ranges for column in range(*cut)] == list(range(cols))
     assert len(ranges) <= parts
     widest = max(b - a for a, b in ranges)
@@ -300,9 +306,9 @@ def test_a_small_map_on_chip_is_split_over_stripes_however_many():
 
 
 def test_a_tight_ring_is_split_over_columns_alone():
-    layer = a_layer((4, 4, 3, 3), pads=(1, 1, 1, 1))
     build = TINY.replace(map_words=4 * 16)
-    (d,) = plan_layer(layer, (16, 16, 4), build).descriptors
+    layer = a_layer((4, 8, 3, 3), pads=(1, 1, 1, 1))
+    (d,) = plan_layer(layer, (16, 16, 8), build).descriptors
     assert d.ring_rows == 4
     assert working(d) == (2, 8, 8)
     assert {work.stripe_step for work in d.clusters} == {1}
@@ -311,11 +317,14 @@ def test_a_tight_ring_is_split_over_columns_alone():
 def test_the_split_follows_the_cost():
     layer = a_layer((4, 4, 3, 3))
     # 6 rows, 2 teams: 3 stripes come out even over columns only.
-    assert choose_split(layer, 6, 8, 2, ring=99) == (1, ((0, 4), (4, 8)))
+    split = choose_split(layer, 6, (0, 8), 2, capacity=99)
+    assert (split.down, split.ranges) == (1, ((0, 4), (4, 8)))
     # 4 rows, 7 columns: two stripes each for itself.
-    assert choose_split(layer, 4, 7, 2, ring=99) == (2, ((0, 7),))
+    split = choose_split(layer, 4, (0, 7), 2, capacity=99)
+    assert (split.down, split.ranges) == (2, ((0, 7),))
     # More teams than stripes and columns.
-    assert choose_split(layer, 2, 1, 8, ring=99) == (1, ((0, 1),))
+    split = choose_split(layer, 2, (0, 1), 8, capacity=99)
+    assert (split.down, split.ranges) == (1, ((0, 1),))
 
 
 def test_pooled_cuts_are_even():
@@ -324,7 +333,7 @@ def test_pooled_cuts_are_even():
     (p,) = plan.passes
     works = p.descriptor.clusters
     assert [(work.first_col, work.end_col) for work in works] == [(0, 6), (6, 10)]
-    assert p.column_ranges == ((0, 3), (3, 5))
+    assert plan.out_blocks == ((4, ((0, 3), (3, 5))),)
     assert plan.out_shape == (1, 5, 4)
     assert (p.descriptor.out_rows, p.descriptor.out_cols) == (2, 10)
 
@@ -333,7 +342,7 @@ def test_pooled_cuts_are_even():
     ("shape", "build", "rows"),
     [
         ((9, 16, 4), TINY, 9),
-        ((99, 16, 4), TINY, 32),
+        ((99, 16, 4), TINY, 64),  # two columns to an address
         ((99, 16, 9), TINY, 16),  # 3 words of 4 on 2 banks
         ((99, 512, 8), TINY, 1),
         ((99, 513, 8), TINY, 0),
@@ -341,7 +350,8 @@ def test_pooled_cuts_are_even():
     ],
 )
 def test_ring_rows(shape, build, rows):
-    assert ring_rows(shape, build) == rows
+    layer = a_layer((4, shape[2], 3, 3))
+    assert min(shape[0], map_layout(layer, shape, build).capacity) == rows
 
 
 def test_many_channels_take_several_passes():
@@ -349,9 +359,9 @@ def test_many_channels_take_several_passes():
     assert [p.channels for p in plan.passes] == [(0, 8), (8, 16), (16, 20)]
     assert [d.groups for d in plan.descriptors] == [2, 2, 1]
     assert [d.load_map for d in plan.descriptors] == [True, False, False]
-    assert [len(p.column_ranges) * p.descriptor.clusters[0].stripe_step for p in plan.passes] == [
-        *(1, 1, 2)
-    ]
+    steps = [d.clusters[0].stripe_step for d in plan.descriptors]
+    splits = zip(plan.out_blocks, steps, strict=True)
+    assert [len(ranges) * step for (_, ranges), step in splits] == [1, 1, 2]
     assert [work.lanes for work in plan.descriptors[2].clusters] == [4, 4]
 
 
@@ -522,7 +532,7 @@ def test_what_is_not_refused_fits_the_descriptor(word_pixels, clusters, kernel, 
     pads = (kernel - 1,) * 4
     layer = a_layer((2, 2048, kernel, kernel), stride=(stride, stride), pads=pads)
     (d,) = plan_layer(layer, (4, 4, 2048), build).descriptors
-    assert len(d.words()) == 7 + clusters
+    assert len(d.words()) == descriptor_words(build)
 
 
 def test_the_most_tiles_fit_the_descriptor_and_one_more_is_refused():
@@ -530,7 +540,7 @@ def test_the_most_tiles_fit_the_descriptor_and_one_more_is_refused():
     layer = a_layer((2, 4 * 127, 3, 3), pads=(1, 1, 1, 1))
     (d,) = plan_layer(layer, (8, 4, 4 * 127), build).descriptors
     assert (d.tiles, d.tile_words) == (127, 1)
-    assert len(d.words()) == 7 + build.clusters
+    assert len(d.words()) == descriptor_words(build)
     layer = a_layer((2, 4 * 127 + 1, 3, 3), pads=(1, 1, 1, 1))
     with pytest.raises(CompileError) as caught:
         plan_layer(layer, (8, 4, 4 * 127 + 1), build)
@@ -546,7 +556,7 @@ def test_the_most_loads_fit_the_descriptor_and_one_more_region_is_refused():
     layer = a_layer((8, 4 * 39, 3, 3), pads=(1, 1, 1, 1))
     (d,) = plan_layer(layer, (210, 30, 4 * 39), build).descriptors
     assert (d.tiles, d.region, d.loads) == (39, 1, 4095)
-    assert len(d.words()) == 7 + build.clusters
+    assert len(d.words()) == descriptor_words(build)
     with pytest.raises(CompileError) as caught:
         plan_layer(layer, (211, 30, 4 * 39), build)
     assert str(caught.value) == (

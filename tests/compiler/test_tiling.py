@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from compiler.errors import CompileError
 from compiler.plan import plan_layer
-from compiler.tiling import Tiling, choose_tiling
+from compiler.tiling import Scans, Tiling, choose_tiling
 from golden.network import Conv, TensorFormat
 from golden.params import Build, ceil_div
 from golden.requant import Shift
@@ -33,7 +33,15 @@ def a_layer(channels: int, kernel: tuple[int, int] = (1, 1), stride: int = 1) ->
 def tiling(
     layer: Conv, build: Build = SMALL, columns: int = 4, down: int = 1, ring: int | None = None
 ) -> Tiling:
-    return choose_tiling(layer, build, columns=columns, down=down, ring=ring)
+    scans = Scans(
+        kernel=layer.kernel,
+        channels=layer.in_channels,
+        stride_h=layer.stride[0],
+        columns=columns,
+        down=down,
+        ring=ring,
+    )
+    return choose_tiling(layer.name, build, scans)
 
 
 def test_weights_that_fit_half_stay_whole():

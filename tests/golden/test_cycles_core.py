@@ -41,23 +41,23 @@ def test_one_pixel_by_hand():
     x = np.full((1, 1, 1), 5, np.int16)
     y = np.zeros((1, 1, 4), np.int16)
     assert (layer.run(x.astype(layer.in_format.ints.dtype)) == y).all()
-    found = layer_counts(TINY, case.plan.descriptors, x, y, [[(0, 1)]])
-    # The control stream is 9 words of descriptor, 8 of parameters; `arm` in cycle 18, one weight in
-    # 19, there from 20 on. The intake starts in 23; the row takes 5 cycles: one to begin, one to
-    # take its word, sparsity map, pixel, one to find it complete. In 28 the scan is found possible,
-    # read in 30 or, as the bank is the other cluster's then, 31; head of the queue in 35, visited
-    # in 36, its token taken in 36 and done in 37. The sums stand in 41, are picked in 42 and 43;
-    # the packet is at the writer in 58, its word leaves in 59, the pass ends in 61.
+    found = layer_counts(TINY, case.plan.pass_data, x, y, [[(0, 1)]])
+    # The control stream is 10 words of descriptor, 8 parameters; `arm` in cycle 19, one weight in
+    # 20, there from 21 on. The intake starts in 24; the row takes 5 cycles: one to begin, one to
+    # take its word, sparsity map, pixel, one to find it complete. In 29 the scan is found possible,
+    # read in 31 or, as the bank is the other cluster's then, 32; head of the queue in 36, visited
+    # in 37, its token taken in 37 and done in 38. The sums stand in 42, are picked in 43 and 44;
+    # the packet is at the writer in 59, its word leaves in 60, the pass ends in 62.
     assert asdict(found) == {
-        "cycles": 62,
-        "compute": 62 - 19 - 10,  # the control stream, and 19 to 28
+        "cycles": 63,
+        "compute": 63 - 20 - 10,  # the control stream, and 20 to 29
         "useful": 4,
         "busy": 1,
-        "decode": 7,  # 29 to 35
-        "weights": 2 * (19 + 1),
+        "decode": 7,  # 30 to 36
+        "weights": 2 * (20 + 1),
         "bus": 2 * 9,
-        "imbalance": 9,  # the other cluster, while the first one is not done: 29 to 37
-        "drain": 1 + 2 * 24,  # the token's step, and 38 to 61
+        "imbalance": 9,  # the other cluster, while the first one is not done: 30 to 38
+        "drain": 1 + 2 * 24,  # the token's step, and 39 to 62
     }
 
 
@@ -107,12 +107,9 @@ def test_the_passes_of_a_layer_add_up_to_it(case, copies):
     whole = Loaded(*[case] * copies).data()
     parts = []
     for data in whole:
-        first = 0
-        for d in data.passes:
-            end = first + d.out_channels
-            own = replace(d, first=True, last=True)
-            parts.append(replace(data, passes=[own], y=data.y[:, :, first:end]))
-            first = end
+        for part in data.passes:
+            own = replace(part.descriptor, first=True, last=True)
+            parts.append(replace(data, passes=[replace(part, descriptor=own)]))
     by_parts = list(chain_counts(case.build, parts))
     for found in chain_counts(case.build, whole):
         total = Counts()
@@ -125,14 +122,17 @@ def test_the_passes_of_a_layer_add_up_to_it(case, copies):
 def one_after_the_other(case: Case, **changes: object) -> tuple[Counts, Counts]:
     """A layer by itself, and after itself; `changes` go to its descriptors."""
     (data,) = Loaded(case).data()
-    passes = [replace(d, **changes) for d in data.passes]  # pyright: ignore[reportArgumentType]
+    passes = [
+        replace(part, descriptor=replace(part.descriptor, **changes))  # pyright: ignore[reportArgumentType]
+        for part in data.passes
+    ]
     changed = LayerData(passes=passes, x=data.x, y=data.y, in_ranges=data.in_ranges)
     first, second = chain_counts(case.build, [changed, changed])
     return first, second
 
 
 def test_descriptor_parameters_and_weights_come_while_the_layer_before_computes():
-    """9 words, 2 x 2 x 4 parameters, 2 x 9 x 8 weights; `arm` still takes its two cycles."""
+    """10 words, 2 x 2 x 4 parameters, 2 x 9 x 8 weights; `arm` still takes its two cycles."""
     case = Case(build=TINY, shape=(12, 12, 8), channels=8)
     first, second = one_after_the_other(case)
     assert first.weights > 2 * (9 + 16)

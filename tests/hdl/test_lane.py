@@ -57,7 +57,8 @@ def retire(slot: int, row: int = 0, *, merge: int = 0, fresh: int = 0, forward: 
 class Model:
     """What the lane promises, in Python integers; `shadows` are those of each cycle."""
 
-    def __init__(self, build: Build, bias: int):
+    def __init__(self, build: Build, bias: int, *, maximum: bool = False):
+        self.maximum = maximum
         self.low, self.high = limits(build.acc_bits)
         self.bias = self.next_bias = bias
         self.weights: dict[int, int] = {}
@@ -78,7 +79,8 @@ class Model:
             self.next_bias = cycle.bias
         move: dict[str, int] = {}
         if step.get("visit"):
-            total = self.start(step) + step["pixel"] * self.weights[step["address"]]
+            start, product = self.start(step), step["pixel"] * self.weights[step["address"]]
+            total = max(start, product) if self.maximum else start + product
             assert self.low <= total <= self.high
             self.sums[step["slot"]] = total
         elif step.get("retire"):
@@ -88,21 +90,25 @@ class Model:
         if due := self._moves.pop(0):
             row = due["row"]
             assert row not in cycle.shift
-            shadow[row] = max(due["sum"], shadow[row]) if due["merge"] else due["sum"]
+            merges = due["merge"] and row == 0
+            shadow[row] = max(due["sum"], shadow[row]) if merges else due["sum"]
         if cycle.weight:
             self.weights[cycle.weight[0]] = cycle.weight[1]
         self.shadows.append(shadow)
 
 
-def check(build: Build, bias: int, cycles: list[Cycle]) -> list[list[int]]:
+def check(
+    build: Build, bias: int, cycles: list[Cycle], *, maximum: bool = False
+) -> list[list[int]]:
     """Compare the shadow registers in every cycle; return them."""
     cycles = [*cycles, *[Cycle()] * 4]
-    model = Model(build, bias)
+    model = Model(build, bias, maximum=maximum)
     seen: list[Any] = []
     with hostile_memories():
         dut = Lane(build)
 
         async def drive(ctx):
+            ctx.set(dut.maximum, maximum)
             ctx.set(dut.bias_en, 1)
             ctx.set(dut.bias, bias)
             await ctx.tick()
@@ -271,12 +277,25 @@ def test_merging_keeps_the_larger_of_both(name):
     for bias in numbers:
         cycles = []
         for n in numbers:
-            # The shadow holds n when the bias is merged into row 1; row 0 takes it as it is.
-            cycles += [Cycle(), replace(retire(0, 1, merge=1, fresh=1), shift={0: n, 1: n})]
-            cycles += [retire(0, 0, fresh=1), Cycle(), Cycle()]
+            # The shadow holds n when the bias is merged into row 0; row 1 takes it as it is.
+            cycles += [Cycle(), replace(retire(0, 0, merge=1, fresh=1), shift={0: n, 1: n})]
+            cycles += [retire(0, 1, merge=1, fresh=1), Cycle(), Cycle()]
         shadows = check(build, bias, cycles)
         found = [shadows[at + 5] for at in range(0, len(cycles), 5)]
-        assert found == [[bias, max(bias, n)] for n in numbers]
+        assert found == [[max(bias, n), bias] for n in numbers]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_maximum_is_the_largest_product_from_the_bias_on(name):
+    pixels = (3, 9, -2, 9, 7, 12, -12, 0)
+    weights = {0: 0, 1: 1, 2: -1}
+    cycles = [*loads(weights), Cycle()]
+    for n, pixel in enumerate(pixels):
+        cycles.append(visit(5, pixel, 1, fresh=n == 0, forward=n > 0))
+    cycles += [visit(5, 99, 0, forward=1), visit(6, 12, 2, fresh=1), visit(6, 4, 2, forward=1)]
+    cycles += [retire(5), retire(6, 1)]
+    assert check(BUILDS[name], -8, cycles, maximum=True)[-1] == [12, -4]
+    assert check(BUILDS[name], 20, cycles, maximum=True)[-1] == [20, 20]
 
 
 @pytest.mark.parametrize("name", BUILDS)

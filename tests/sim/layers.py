@@ -149,6 +149,7 @@ def check_case(core: NativeCore, build: Build, case: Case, *, gaps: float = 0.0)
     assert result.cycles == counters["cycles"]
     if not gaps:
         ranges = [ranges for _, ranges in source.blocks]
-        model = layer_counts(build, plan.descriptors, case.x, expected, ranges)
-        assert counters == {name: getattr(model, name) for name in COUNTERS}
+        model = layer_counts(build, plan.pass_data, case.x, expected, ranges)
+        predicted = {name: getattr(model, name) for name in COUNTERS}
+        assert counters == predicted, (counters, predicted, case)
     return plan

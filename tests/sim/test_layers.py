@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compiler.cuts import map_layout
 from compiler.memory import lay_out
-from compiler.plan import plan_layer, ring_rows
+from compiler.plan import plan_layer
 from golden.network import Conv, TensorFormat
 from golden.params import Build, preset
 from golden.requant import Shift
@@ -78,7 +79,7 @@ def test_a_row_is_free_when_the_intake_hears_of_it_from_every_team(
     case = plain_case(shape, kernel)
     rng = np.random.default_rng(0)
     case.x[rng.random(shape) < density] = 7
-    assert ring_rows(shape, build) < shape[0]
+    assert map_layout(case.layer, shape, build).capacity < shape[0]
     plan = check_case(cores["tiny"], build, case)
     assert {work.team for p in plan.passes for work in p.descriptor.clusters} == {0, 1}
 
@@ -122,8 +123,8 @@ def traits(case: Case, build: Build) -> set[str]:
         "dense input": case.dense,
         "several passes": len(plan.passes) > 1,
         "several input blocks": len(lay_out([plan]).places[0].blocks) > 1,
-        "several column ranges": any(len(p.column_ranges) > 1 for p in plan.passes),
-        "rows come in turns": ring_rows(shape, build) < shape[0],
+        "several column ranges": any(len(ranges) > 1 for _, ranges in plan.out_blocks),
+        "rows come in turns": map_layout(layer, shape, build).capacity < shape[0],
         "a zero point": layer.in_format.zero_point != 0,
     }
     return {name for name, true in held.items() if true} | {

@@ -1,0 +1,99 @@
+"""Random layers of the less common shapes: large kernels, grouped channels, wide and deep maps."""
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from compiler.cuts import map_layout
+from golden.formats import Rounding
+from golden.network import Conv
+from golden.params import Build, ceil_div, preset
+from golden.requant import Shift
+from tests.sim.layers import Case, formats
+
+#: So little of everything that small layers have to be cut in every way.
+SMALL = preset("tiny").replace(
+    name="small", clusters=4, k_max=4, weight_words=128, map_words=1024, acc_words=16
+)
+
+
+@st.composite
+def large_kernels(draw: st.DrawFn, build: Build) -> Case:
+    """Kernels that go in pieces, of up to twice the largest piece."""
+    edge = 2 * build.k_max
+    kernel = draw(st.tuples(*[st.integers(1, edge)] * 2))
+    assume(max(kernel) > build.k_max)
+    stride = draw(st.tuples(*[st.integers(1, 4)] * 2))
+    # Strides step over rows and columns inside the map alone.
+    least = [k // ceil_div(k, build.k_max) for k in kernel]
+    most = (
+        k + 1 if s <= piece else piece - 1
+        for k, s, piece in zip(kernel * 2, stride * 2, least * 2, strict=True)
+    )
+    pads = tuple(draw(st.integers(0, pad)) for pad in most)
+    shape = [
+        draw(st.integers(max(1, k - pads[i] - pads[i + 2]), k + 9)) for i, k in enumerate(kernel)
+    ]
+    channels = draw(st.integers(1, 9))
+    return _case(
+        draw, build, (*shape, channels), draw(st.integers(1, 2 * build.lanes)), kernel, stride, pads
+    )
+
+
+@st.composite
+def grouped_layers(draw: st.DrawFn, build: Build) -> Case:
+    """Grouped channels of all widths, depthwise ones among them."""
+    groups = draw(st.integers(2, 24))
+    ins = draw(st.sampled_from((1, 1, 2, 3, build.word_pixels)))
+    outs = draw(st.sampled_from((1, 1, 2, 3, build.lanes_per_cluster)))
+    kernel = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    stride = draw(st.tuples(*[st.integers(1, 2)] * 2))
+    most = (k + 2 if s <= k else k - 1 for k, s in zip(kernel * 2, stride * 2, strict=True))
+    pads = tuple(draw(st.integers(0, pad)) for pad in most)
+    shape = [draw(st.integers(k, 8)) for k in kernel]
+    return _case(draw, build, (*shape, groups * ins), groups * outs, kernel, stride, pads, groups)
+
+
+@st.composite
+def narrow_windows(draw: st.DrawFn, build: Build) -> Case:
+    """More weights than the lanes hold, and more columns than there are sums for."""
+    kernel = (draw(st.integers(1, build.k_max)), draw(st.integers(1, build.k_max)))
+    depth = build.weight_words // (kernel[0] * kernel[1]) + draw(st.integers(1, 9))
+    width = draw(st.integers(build.acc_words // 2 + 1, build.acc_words)) + kernel[1] - 1
+    return _case(draw, build, (kernel[0] + 1, width, depth), 3, kernel, (1, 1), (0, 0, 0, 0))
+
+
+def _case(
+    draw: st.DrawFn,
+    build: Build,
+    shape: tuple[int, ...],
+    outputs: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pads: tuple[int, ...],
+    groups: int = 1,
+) -> Case:
+    in_format, out_format = draw(formats(build)), draw(formats(build))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    ints = in_format.ints
+    divide = 16 if ints.bits == 16 else 1
+    x = rng.integers(ints.min // divide, ints.max // divide + 1, shape)
+    density = draw(st.sampled_from((0.05, 0.4, 1.0)))
+    x = np.where(rng.random(shape) < density, x, in_format.zero_point).astype(ints.dtype)
+    layer = Conv(
+        name="random",
+        weights=rng.integers(-99, 100, (outputs, shape[2] // groups, *kernel)),
+        bias=rng.integers(-1000, 1001, outputs),
+        in_format=in_format,
+        out_format=out_format,
+        requant=Shift(draw(st.integers(4, 9)), Rounding.HALF_EVEN),
+        stride=stride,
+        pads=pads,
+        relu=draw(st.booleans()),
+        groups=groups,
+        pool=draw(st.booleans()),
+    )
+    rows, cols, _ = layer.conv_shape(shape)
+    assume(not layer.pool or (rows > 1 and cols > 1))
+    assume(map_layout(layer, shape, build).capacity >= min(shape[0], kernel[0] + stride[0]))
+    return Case(layer, x, draw(st.booleans()))
