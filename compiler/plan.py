@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from compiler.errors import CompileError
 from compiler.geometry import STRIDE_MAX
 from compiler.tiling import choose_tiling
-from golden.conv import bound
+from golden.conv import bits_needed
 from golden.descriptor import (
     REQUANT_SCALE,
     REQUANT_SHIFT,
@@ -21,6 +21,9 @@ from golden.requant import Scale, Shift
 STRIPE_OVERHEAD = 16
 #: Cycles that an output column costs beside its visits.
 COLUMN_OVERHEAD = 2
+
+#: What lanes do, for messages.
+LANES = {"mac": "multiply", "l1": "add |x - w|"}
 
 Range = tuple[int, int]
 
@@ -121,6 +124,10 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         if not ok:
             raise CompileError(f"layer {layer.name!r}", text)
 
+    need(
+        layer.pe == build.pe,
+        f"needs lanes that {LANES[layer.pe]}, those of build {build.name!r} {LANES[build.pe]}",
+    )
     height, width, channels = in_shape
     kernel_h, kernel_w = layer.kernel
     need(
@@ -170,14 +177,12 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         f"needs the {name!r} requantiser, build {build.name!r} has {', '.join(build.requant)}",
     )
     ints, zero = layer.in_format.ints, layer.in_format.zero_point
-    largest = max(ints.max - zero, zero - ints.min)
     half = 1 << build.pixel_bits - 1
     need(
         ints.min - zero >= -half and ints.max - zero < half,
         f"pixels less the zero point {zero} need more than {build.pixel_bits} bits",
     )
-    sums = bound(layer.weights, layer.bias, largest)
-    bits = sums.bit_length() + 1
+    bits = bits_needed(layer.reach)
     need(
         bits <= build.acc_bits,
         f"accumulators need {bits} bits, build {build.name!r} has {build.acc_bits}",
