@@ -1,6 +1,6 @@
 """The planner: splits a layer into passes, and a pass over the clusters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.errors import CompileError
@@ -67,8 +67,12 @@ class LayerPlan:
         return tuple(p.descriptor for p in self.passes)
 
 
-def plan_network(network: Network, build: Build, *, dense_input: bool = False) -> list[LayerPlan]:
+def plan_network(
+    network: Network, build: Build | Sequence[Build], *, dense_input: bool = False
+) -> list[LayerPlan]:
     """Plan every layer; `dense_input` says that the first map comes without sparsity maps.
+
+    Of several builds, side by side, each takes the layers that are for its lanes.
 
     Raises
     ------
@@ -76,9 +80,16 @@ def plan_network(network: Network, build: Build, *, dense_input: bool = False) -
         If the build cannot run a layer: names the layer, what it needs and what there is.
     """
     return [
-        plan_layer(layer, shape, build, dense=dense_input and i == 0)
+        plan_layer(layer, shape, build_for(layer, build), dense=dense_input and i == 0)
         for i, (layer, shape) in enumerate(zip(network.layers, network.shapes, strict=False))
     ]
+
+
+def build_for(layer: Conv, builds: Build | Sequence[Build]) -> Build:
+    """The build whose lanes a layer needs; the first of all where none has them."""
+    if isinstance(builds, Build):
+        return builds
+    return next((build for build in builds if build.pe == layer.pe), builds[0])
 
 
 def plan_layer(

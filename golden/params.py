@@ -5,6 +5,7 @@ A `Build` is what is fixed when the Verilog is made; what changes from layer to 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 #: Cycles from a walker's retire step to its sum standing in the shadow register: the step's
@@ -341,3 +342,36 @@ def preset(name: str) -> Build:
     except KeyError:
         known = ", ".join(PRESETS)
         raise BuildError(f"preset {name!r} is unknown: choose one of {known}") from None
+
+
+def presets(names: str) -> tuple[Build, ...]:
+    """Return the presets of names joined by "+": one, or several that run a network side by side.
+
+    Raises
+    ------
+    BuildError
+        If there is no such preset, or they cannot work side by side.
+    """
+    builds = tuple(preset(name) for name in names.split("+"))
+    check_side_by_side(builds)
+    return builds
+
+
+def check_side_by_side(builds: Sequence[Build]) -> None:
+    """Make sure that builds are of different lanes, and read the maps that the others write.
+
+    Raises
+    ------
+    BuildError
+        If they are not, or do not.
+    """
+    first = builds[0]
+    for build in builds[1:]:
+        if build.pe in {other.pe for other in builds if other is not build}:
+            raise BuildError(f"builds {first.name!r} and {build.name!r} have the same pe")
+        if (build.act_bits, build.lanes) != (first.act_bits, first.lanes):
+            raise BuildError(
+                f"builds {first.name!r} and {build.name!r} do not share maps: values of "
+                f"{first.act_bits} and {build.act_bits} bits, blocks of {first.lanes} and "
+                f"{build.lanes} channels"
+            )

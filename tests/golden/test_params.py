@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden.descriptor import CLUSTER_WORD, PASS_WORDS
-from golden.params import PRESETS, BuildError, ceil_div, preset
+from golden.params import PRESETS, BuildError, ceil_div, preset, presets
 
 TINY, TINY8, UP5K, NULLHOP = (preset(name) for name in ("tiny", "tiny8", "up5k", "nullhop"))
 FIELDS = dict(field for word in (*PASS_WORDS, CLUSTER_WORD) for field in word)
@@ -149,6 +149,25 @@ def test_an_l1_build_has_sums_of_pixels():
 def test_the_builds_of_a_mixed_network_have_the_same_maps():
     multiplying, adding = preset("nullhop8"), preset("nullhop_l1")
     assert multiplying.replace(name="nullhop_l1", pe="l1") == adding
+
+
+def test_names_of_builds_side_by_side():
+    assert presets("tiny") == (preset("tiny"),)
+    assert presets("nullhop8+nullhop_l1") == (preset("nullhop8"), preset("nullhop_l1"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("nullhop+nullhop_l1", "'nullhop' and 'nullhop_l1' do not share maps: values of 16 and 8"),
+        ("tiny8+nullhop_l1", "'tiny8' and 'nullhop_l1' do not share maps: .*blocks of 8 and 128"),
+        ("nullhop8+tiny8", "'nullhop8' and 'tiny8' have the same pe"),
+        ("tiny8+", "preset '' is unknown"),
+    ],
+)
+def test_builds_that_cannot_stand_side_by_side(names, message):
+    with pytest.raises(BuildError, match=message):
+        presets(names)
 
 
 @pytest.mark.parametrize(
