@@ -17,16 +17,14 @@ def main(
     """Compute, write and print what was written; 0."""
     require_writable(json)
     require_folder(folder)
-    builds = presets(build_name) if build_name else ()
     network = library.load(model)
-    builds = builds or presets(library.default_preset(network))
-    if len(builds) > 1:
+    build, *others = presets(build_name or library.default_preset(network))
+    if others:
         raise CompileError(
             network.name,
             "has layers for two builds, and a testbench replays one core",
             "give one --preset and a network of convolutions or of adder layers alone",
         )
-    build = builds[0]
     x, source = library.first_input(network, images or library.sample_pictures(model))
     layers = []
     count = len(network.layers)
