@@ -25,12 +25,13 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
     layer, build, d = plan.layer, plan.build, pass_plan.descriptor
     yield np.array(d.words(), np.uint64)
     lanes = build.lanes_per_cluster
+    weights, bias = layer.lane_weights(build.weight_bits), layer.lane_bias
     first, end = pass_plan.channels
     groups = [slice(start, min(start + lanes, end)) for start in range(first, end, lanes)]
     for channels in groups:
         count = channels.stop - channels.start
         parameters = np.zeros((lanes, 2), np.uint64)
-        parameters[:count, 0] = layer.bias[channels].astype(np.int64).view(np.uint64)
+        parameters[:count, 0] = bias[channels].astype(np.int64).view(np.uint64)
         if isinstance(layer.requant, Scale):
             parameters[:count, 1] = layer.requant.scale[channels].view(np.uint32)
         yield parameters.ravel()
@@ -44,15 +45,17 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
                 stop = start + d.tile_words
             pixels = build.word_pixels
             inputs = slice(start * pixels, min(stop * pixels, layer.in_channels))
-            parts.append(_weights(layer, channels, inputs, pass_plan.piece))
+            parts.append(_weights(layer, weights, channels, inputs, pass_plan.piece))
         packed = [pack_weights(part.reshape(len(part), -1), build) for part in parts]
         tiles.append(np.concatenate(packed))
     yield from tiles * (d.loads // d.tiles)
 
 
-def _weights(layer: Conv, outputs: slice, inputs: slice, piece: Piece) -> np.ndarray:
-    """Weights of some channels for some others, zeros where they are in different groups."""
-    weights = layer.weights[:, :, slice(*piece.rows), slice(*piece.cols)]
+def _weights(
+    layer: Conv, weights: np.ndarray, outputs: slice, inputs: slice, piece: Piece
+) -> np.ndarray:
+    """A layer's weights of some channels for some others, zeros where their groups differ."""
+    weights = weights[:, :, slice(*piece.rows), slice(*piece.cols)]
     if layer.groups == 1:
         return weights[outputs, inputs]
     ins, outs = layer.in_channels // layer.groups, layer.out_channels // layer.groups
