@@ -144,6 +144,8 @@ class Adder(Conv):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.groups != 1:
+            raise self._error(f"has {self.groups} groups, adder layers have one")
         if self.in_format.zero_point:
             raise self._error(
                 f"|x - w| needs an input map of zero point 0, not {self.in_format.zero_point}"
