@@ -1,7 +1,9 @@
 """How a layer is cut: its kernel into pieces, its channels into slices, its map into bands."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from math import gcd
 
 from compiler.tiling import open_columns
@@ -77,8 +79,49 @@ class MapLayout:
     capacity: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class MapPart:
+    """The blocks [first, end) of the input map that a pass is given.
+
+    Parameters
+    ----------
+    blocks : (int, int)
+    channel, channels : int
+        Their first channel, and how many they have.
+    block_channels : int
+        Channels of every block but the last.
+    """
+
+    blocks: Range
+    channel: int
+    channels: int
+    block_channels: int
+
+
+def map_part(sizes: tuple[int, ...], channels: Range) -> MapPart:
+    """Choose the blocks that hold some channels; all where those are not of one size.
+
+    `sizes` are the channels of all blocks.
+    """
+    starts = (0, *accumulate(sizes))
+    first = bisect_right(starts, channels[0]) - 1
+    end = bisect_left(starts, channels[1])
+    given = sizes[first:end]
+    if any(size != given[0] for size in given[:-1]) or given[-1] > given[0]:
+        first, end, given = 0, len(sizes), sizes
+    return MapPart(
+        blocks=(first, end),
+        channel=starts[first],
+        channels=sum(given),
+        block_channels=given[0],
+    )
+
+
 def map_layout(layer: Conv, in_shape: Shape, build: Build) -> MapLayout:
-    """Lay a map out over the banks, several columns to an address if it does not fit otherwise."""
+    """Lay a map out over the banks, several columns to an address if it does not fit otherwise.
+
+    `in_shape` is (H, W, C) of the part of the map that a pass is given.
+    """
     height, width, channels = in_shape
     col_words = ceil_div(channels, build.word_pixels)
     pieces = kernel_pieces(layer, build)
@@ -211,12 +254,14 @@ def splits(teams: int) -> Iterator[tuple[int, int]]:
 class Split:
     """How teams share out a band: stripes from one of a team to its next, and column ranges.
 
-    `rows` are the convolution's rows of a band, all of them if no band is needed.
+    `rows` are the convolution's rows of a band, all of them if no band is needed. `by_piece` says
+    that not all rows under the kernel are on chip together, but those of one piece at a time.
     """
 
     down: int
     ranges: tuple[Range, ...]
     rows: int
+    by_piece: bool = False
 
     @property
     def columns(self) -> int:
@@ -253,14 +298,29 @@ def choose_split(layer: Conv, rows: int, window: Range, teams: int, capacity: in
 
 
 def choose_bands(
-    layer: Conv, build: Build, rows: int, window: Range, teams: int, capacity: int
+    layer: Conv,
+    build: Build,
+    height: int,
+    rows: int,
+    window: Range,
+    teams: int,
+    capacity: int,
 ) -> Split | None:
     """Split for a kernel in pieces: all sums of a band stay open, and its rows on chip.
 
-    Returns None if not even one stripe's sums have room.
+    `height` are the input map's rows. Returns None if one stripe's sums or rows have no room.
     """
-    kernel_h, stride_h = layer.kernel[0], layer.stride[0]
-    most = ((capacity - kernel_h) // stride_h + 1) // 2 if rows > 1 else 1
+    stride_h = layer.stride[0]
+
+    def stripes_on_chip(kernel_h: int) -> int:
+        if rows == 1:
+            return int(capacity >= min(kernel_h, height))
+        return ((capacity - kernel_h) // stride_h + 1) // 2
+
+    most = stripes_on_chip(layer.kernel[0])
+    by_piece = most < 1
+    if by_piece:
+        most = stripes_on_chip(max(piece.height for piece in kernel_pieces(layer, build)))
     best: tuple[int, Split] | None = None
     for down, across in splits(teams):
         ranges = cut_columns(*window, across, even=layer.pool)
@@ -271,7 +331,12 @@ def choose_bands(
         turns = ceil_div(rows, 2 * stripes) * ceil_div(stripes, down)
         cost = turns * _stripe_cost(layer, window, across)
         if best is None or cost < best[0]:
-            split = Split(down=min(down, stripes), ranges=ranges, rows=min(2 * stripes, rows))
+            split = Split(
+                down=min(down, stripes),
+                ranges=ranges,
+                rows=min(2 * stripes, rows),
+                by_piece=by_piece,
+            )
             best = cost, split
     return best[1] if best else None
 

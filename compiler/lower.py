@@ -39,7 +39,7 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
     for tile in range(d.tiles):
         parts = []
         for i, channels in enumerate(groups):
-            word = d.first_word + i // d.team_groups * d.slice_words
+            word = pass_plan.part.first_word + i // d.team_groups * d.slice_words
             start, stop = word + tile * d.tile_words, word + d.slice_words
             if tile < d.tiles - 1:
                 stop = start + d.tile_words

@@ -203,7 +203,7 @@ def _moves(
                     stream=Stream.MAP, address=slot.address, length=slot.room, entry=slot.entry
                 )
                 for rows in list(zip(*source.slots, strict=True))[slice(*pass_plan.in_rows)]
-                for row in rows
+                for row in rows[slice(*pass_plan.given.blocks)]
                 for slot in row
             ]
         for segment in pass_plan.segments:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 from compiler.cuts import (
     ChannelPart,
+    MapLayout,
+    MapPart,
     Piece,
     Range,
     Shape,
@@ -15,6 +17,7 @@ from compiler.cuts import (
     grouped,
     kernel_pieces,
     map_layout,
+    map_part,
     ungrouped,
 )
 from compiler.errors import CompileError
@@ -60,6 +63,8 @@ class PassPlan:
         Its output channels, and the input channels that it reads.
     piece : Piece
         Its part of the kernel.
+    given : MapPart
+        Blocks of the input map that it is given.
     in_rows : (int, int)
         Rows [first, end) of the input map that it is given.
     out_rows : (int, int)
@@ -71,6 +76,7 @@ class PassPlan:
     descriptor: PassDescriptor
     part: ChannelPart
     piece: Piece
+    given: MapPart
     in_rows: Range
     out_rows: Range
     segments: tuple[Segment, ...]
@@ -85,6 +91,8 @@ class PassPlan:
         """What the cycle model is to know."""
         return PassData(
             descriptor=self.descriptor,
+            in_blocks=self.given.blocks,
+            in_channels=(self.given.channel, self.given.channel + self.given.channels),
             in_rows=self.in_rows,
             out_rows=self.out_rows,
             channels=self.channels,
@@ -224,13 +232,6 @@ def check_layer(layer: Conv, in_shape: Shape, build: Build, in_block: int | None
         f"{channels} input channels come in blocks of {in_block}, which are not whole map words "
         f"of the {build.word_pixels} pixels of build {build.name!r}: use fewer word_pixels",
     )
-    capacity = map_layout(layer, in_shape, build).capacity
-    stripe = min(height, kernel_h + layer.stride[0])
-    need(
-        capacity >= stripe,
-        f"needs {stripe} input rows on chip, build {build.name!r} holds {capacity} "
-        f"of {width} columns and {channels} channels: use a build with more map_words",
-    )
     need(
         layer.weight_bits <= build.weight_bits,
         f"needs {layer.weight_bits}-bit weights, build {build.name!r} has {build.weight_bits}",
@@ -272,7 +273,8 @@ class _Planner:
         windows: int,
     ) -> None:
         self.layer, self.in_shape, self.build, self.dense = layer, in_shape, build, dense
-        self.in_block = blocks[0]
+        sizes = (min(blocks[0], in_shape[2] - c) for c in range(0, in_shape[2], blocks[0]))
+        self.in_sizes = tuple(sizes)
         rows, cols, _ = layer.conv_shape(in_shape)
         if layer.pool:  # an odd row or column at the end has no output: it is not computed
             rows, cols = rows // 2 * 2, cols // 2 * 2
@@ -280,7 +282,6 @@ class _Planner:
         self.shrink = 2 if layer.pool else 1
         self.windows = cut_columns(0, cols, windows, even=layer.pool)
         self.pieces = kernel_pieces(layer, build)
-        self.layout = map_layout(layer, in_shape, build)
         parts = grouped(layer, build) if layer.groups > 1 else None
         if parts is None:
             parts = ungrouped(layer, build, blocks[1])
@@ -289,18 +290,38 @@ class _Planner:
             (part, window): self._split(part, window) for part in parts for window in self.windows
         }
 
+    def _given(self, part: ChannelPart) -> MapPart:
+        pixels = self.build.word_pixels
+        first = part.first_word * pixels
+        end = first + part.slices * part.slice_words * pixels
+        return map_part(self.in_sizes, (first, min(end, self.layer.in_channels)))
+
+    def _layout(self, part: ChannelPart) -> MapLayout:
+        shape = (*self.in_shape[:2], self._given(part).channels)
+        return map_layout(self.layer, shape, self.build)
+
     def _split(self, part: ChannelPart, window: Range) -> Split:
-        teams = self.build.clusters // (part.slices * self._team_groups(part))
-        capacity = self.layout.capacity
+        layer, build, height = self.layer, self.build, self.in_shape[0]
+        teams = build.clusters // (part.slices * self._team_groups(part))
+        capacity = self._layout(part).capacity
+        tallest = max(piece.height for piece in self.pieces)
+        stripe = min(height, tallest + (layer.stride[0] if self.rows > 1 else 0))
+        if capacity < stripe:
+            raise CompileError(
+                f"layer {layer.name!r}",
+                f"needs {stripe} input rows on chip, build {build.name!r} holds {capacity} of "
+                f"{self.in_shape[1]} columns and {self._given(part).channels} channels: use a "
+                "build with more map_words",
+            )
         if len(self.pieces) == 1:
-            on_chip = None if capacity >= self.in_shape[0] else capacity
-            return choose_split(self.layer, self.rows, window, teams, on_chip)
-        split = choose_bands(self.layer, self.build, self.rows, window, teams, capacity)
+            on_chip = None if capacity >= height else capacity
+            return choose_split(layer, self.rows, window, teams, on_chip)
+        split = choose_bands(layer, build, height, self.rows, window, teams, capacity)
         if split is None:
             raise CompileError(
-                f"layer {self.layer.name!r}",
+                f"layer {layer.name!r}",
                 f"has a kernel in {len(self.pieces)} pieces, for which build "
-                f"{self.build.name!r} needs more than {self.build.acc_words} acc_words",
+                f"{build.name!r} needs more than {build.acc_words} acc_words",
             )
         return split
 
@@ -311,19 +332,20 @@ class _Planner:
     def plan(self) -> LayerPlan:
         """Plan all passes: band by band, in it window by window, channels, pieces."""
         rows = min(split.rows for split in self.splits.values())
-        passes = []
+        passes: list[PassPlan] = []
+        on_chip = None  # what is in the banks
         for first in range(0, self.rows, rows):
             band = (first, min(first + rows, self.rows))
-            loaded = False
             for window in self.windows:
                 for part in self.parts:
                     for i, piece in enumerate(self.pieces):
-                        made = self._pass(part, window, piece, band, loaded=loaded)
+                        made = self._pass(part, window, piece, band, on_chip)
                         last = i == len(self.pieces) - 1
                         descriptor = replace(made.descriptor, continues=i > 0, stays=not last)
                         segments = made.segments if last else ()
                         passes.append(replace(made, descriptor=descriptor, segments=segments))
-                        loaded = descriptor.ring_rows == descriptor.in_rows
+                        whole = descriptor.ring_rows == descriptor.in_rows
+                        on_chip = (made.given, made.in_rows, descriptor.pack) if whole else None
         for i, made in enumerate(passes):
             descriptor = replace(made.descriptor, first=i == 0, last=i == len(passes) - 1)
             passes[i] = replace(made, descriptor=descriptor)
@@ -348,20 +370,22 @@ class _Planner:
             for channel in range(first, end, part.block):
                 yield min(part.block, end - channel), ranges
 
-    def _in_rows(self, band: Range) -> Range:
+    def _in_rows(self, band: Range, kernel_rows: Range) -> Range:
         """Input rows that a band needs; the whole map if it is the only one."""
         height = self.in_shape[0]
-        if band == (0, self.rows):
+        if band == (0, self.rows) and kernel_rows == (0, self.layer.kernel[0]):
             return 0, height
         stride_h, top = self.layer.stride[0], self.layer.pads[0]
-        first = band[0] * stride_h - top
-        end = (band[1] - 1) * stride_h - top + self.layer.kernel[0]
-        first = min(max(0, first), height - 1)  # a band may lie outside the map altogether
+        first = band[0] * stride_h - top + kernel_rows[0]
+        end = (band[1] - 1) * stride_h - top + kernel_rows[1]
+        # A band may lie outside the map altogether.
+        first = min(max(0, first), height - 1)
         return first, max(first + 1, min(height, end))
 
     def _tiling(self, part: ChannelPart, piece: Piece, split: Split, band: Range) -> Tiling:
         layer, build = self.layer, self.build
-        resident = self.layout.capacity >= self.in_shape[0]
+        capacity = self._layout(part).capacity
+        resident = capacity >= self.in_shape[0]
         channels = min(
             part.slice_words * build.word_pixels,
             layer.in_channels - part.first_word * build.word_pixels,
@@ -376,18 +400,24 @@ class _Planner:
                 stride_h=layer.stride[0],
                 columns=split.columns,
                 down=split.down,
-                ring=None if resident else self.layout.capacity,
+                ring=None if resident else capacity,
                 open_stripes=stripes if len(self.pieces) > 1 else None,
             ),
         )
 
     def _pass(
-        self, part: ChannelPart, window: Range, piece: Piece, band: Range, *, loaded: bool
+        self,
+        part: ChannelPart,
+        window: Range,
+        piece: Piece,
+        band: Range,
+        on_chip: tuple[MapPart, Range, int] | None,
     ) -> PassPlan:
-        layer, build, layout = self.layer, self.build, self.layout
+        layer, build = self.layer, self.build
+        layout, given = self._layout(part), self._given(part)
         split = self.splits[part, window]
         tiling = self._tiling(part, piece, split, band)
-        in_rows = self._in_rows(band)
+        in_rows = self._in_rows(band, piece.rows if split.by_piece else (0, layer.kernel[0]))
         rows, height = band[1] - band[0], in_rows[1] - in_rows[0]
         stride_h, stride_w = layer.stride
         regions = ceil_div(ceil_div(ceil_div(rows, 2), split.down), tiling.region)
@@ -413,7 +443,7 @@ class _Planner:
         descriptor = PassDescriptor(
             first=False,
             last=False,
-            load_map=not loaded,
+            load_map=on_chip != (given, in_rows, layout.pack),
             dense=self.dense,
             signed_in=layer.in_format.signed,
             pool=layer.pool,
@@ -429,8 +459,8 @@ class _Planner:
             groups=part.slices * team_groups,
             in_rows=height,
             in_cols=self.in_shape[1],
-            in_channels=self.in_shape[2],
-            block_channels=self.in_block,
+            in_channels=given.channels,
+            block_channels=given.block_channels,
             in_zero=layer.in_format.zero_point,
             out_rows=rows,
             out_cols=self.windows[-1][1],
@@ -460,7 +490,7 @@ class _Planner:
             column_skip=(jump_columns - 1) * turn % build.clusters,
             column_jump=jump_columns * layout.col_pitch,
             maximum=False,
-            first_word=part.first_word,
+            first_word=part.first_word - given.channel // build.word_pixels,
             slice_words=part.slice_words,
             team_groups=team_groups,
             scan_rows=layout.scan_rows,
@@ -468,7 +498,8 @@ class _Planner:
             continues=False,
             stays=False,
             clusters=tuple(
-                self._work(part, split, rows, left, cluster) for cluster in range(build.clusters)
+                self._work(part, split, layout, (rows, left), cluster)
+                for cluster in range(build.clusters)
             ),
         )
         out_rows = (band[0] // self.shrink, band[1] // self.shrink)
@@ -476,15 +507,25 @@ class _Planner:
             descriptor=descriptor,
             part=part,
             piece=piece,
+            given=given,
             in_rows=in_rows,
             out_rows=out_rows,
             segments=tuple(self._segments(part, descriptor, out_rows[0])),
         )
 
     def _work(
-        self, part: ChannelPart, split: Split, rows: int, left: int, cluster: int
+        self,
+        part: ChannelPart,
+        split: Split,
+        layout: MapLayout,
+        place: tuple[int, int],
+        cluster: int,
     ) -> ClusterWork:
-        """The share of one cluster: the teams of a slice lie side by side."""
+        """The share of one cluster: the teams of a slice lie side by side.
+
+        `place` are the band's rows and the columns by which the piece reaches left of the map.
+        """
+        rows, left = place
         lanes, team_groups = self.build.lanes_per_cluster, self._team_groups(part)
         team, member = divmod(cluster, team_groups)
         slice_, share = divmod(team, self.build.clusters // (part.slices * team_groups))
@@ -510,11 +551,8 @@ class _Planner:
             first_col=first_col,
             end_col=end_col,
             lanes=used,
-            first_address=skipped * self.layout.col_pitch,
-            first_bank=skipped
-            * self.layout.col_words
-            * self.layout.scan_rows
-            % self.build.clusters,
+            first_address=skipped * layout.col_pitch,
+            first_bank=skipped * layout.col_words * layout.scan_rows % self.build.clusters,
         )
 
     def _segments(self, part: ChannelPart, d: PassDescriptor, first_row: int) -> Iterator[Segment]:

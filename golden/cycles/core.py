@@ -28,13 +28,15 @@ class PassData:
     Parameters
     ----------
     descriptor : PassDescriptor
-    in_rows : (int, int)
-        Rows [first, end) of the input map that it is given.
+    in_blocks, in_channels, in_rows : (int, int)
+        Blocks, channels and rows [first, end) of the input map that it is given.
     out_rows, channels : (int, int)
         Rows and channels [first, end) of the output map that it computes.
     """
 
     descriptor: PassDescriptor
+    in_blocks: tuple[int, int]
+    in_channels: tuple[int, int]
     in_rows: tuple[int, int]
     out_rows: tuple[int, int]
     channels: tuple[int, int]
@@ -94,13 +96,15 @@ def chain_counts(build: Build, layers: Iterable[LayerData]) -> Iterator[Counts]:
         total = Counts()
         for part in layer.passes:
             d = part.descriptor
-            given = counts[slice(*part.in_rows)]
-            rows = row_cycles(build, d, given, layer.in_ranges)
+            first_word = part.in_channels[0] // build.word_pixels
+            words = slice(first_word, first_word + d.col_words)
+            given = counts[slice(*part.in_rows), :, words]
+            rows = row_cycles(build, d, given, layer.in_ranges[slice(*part.in_blocks)])
             y = layer.y[slice(*part.out_rows), :, slice(*part.channels)]
             output = OutputTiming(build, d, y)
             start = loader.take(d, ended)
             since = max(ended + 1, start.first_word) if d.first else ended + 1
-            same = scanned.setdefault((*part.in_rows, *scan_geometry(d)), {})
+            same = scanned.setdefault((*part.in_channels, *part.in_rows, *scan_geometry(d)), {})
             run = PassRun(build, d, given, same, rows, output, start).run()
             loader.leave(d, run)
             ended = run.finish
