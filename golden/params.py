@@ -76,6 +76,8 @@ class Build:
     drain: int = 2
     #: Requantisers built in: "shift", "scale".
     requant: tuple[str, ...] = ("shift", "scale")
+    #: Whether accumulators can keep the largest product: max-pools other than the fused 2x2 one.
+    max_pool: bool = True
     #: Width of the map and control streams.
     bus_bits: int = 64
 
@@ -96,6 +98,7 @@ class Build:
             self.pe == "mac" or self.act_bits == self.weight_bits,
             f"with pe='l1', weight_bits must be act_bits, {self.act_bits}, not {self.weight_bits}",
         )
+        need(self.pe == "mac" or not self.max_pool, "with pe='l1', max_pool must be False")
         need(24 <= self.acc_bits <= 48, f"acc_bits must be 24 to 48, not {self.acc_bits}")
         need(
             self.word_pixels in (4, 8, 16),
@@ -262,6 +265,7 @@ PRESETS: dict[str, Build] = {
             acc_bits=32,
             weight_words=1024,
             map_words=512,
+            max_pool=False,
         ),
         Build(
             name="up5k",
@@ -277,6 +281,7 @@ PRESETS: dict[str, Build] = {
             acc_words=8,
             drain=1,
             requant=("shift",),
+            max_pool=False,
         ),
         Build(
             name="ecp5_85f",
@@ -287,6 +292,7 @@ PRESETS: dict[str, Build] = {
             acc_bits=40,
             weight_words=1024,
             map_words=1024,
+            max_pool=False,
         ),
         Build(
             name="nullhop",
@@ -324,6 +330,7 @@ PRESETS: dict[str, Build] = {
             map_words=1632,
             acc_words=256,
             drain=8,
+            max_pool=False,
         ),
     )
 }

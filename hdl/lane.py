@@ -42,7 +42,8 @@ class Lane(wiring.Component):
     step : what to do, see `lane_step`
     forward : the step before visited this step's accumulator; comes with the step. After a retire
         step it is 0, unless the accumulator is `fresh`: then it may be anything
-    maximum : accumulators keep the largest product instead of the sum; stable
+    maximum : accumulators keep the largest product instead of the sum, where the build has
+        `max_pool`; stable
     bias_en, bias : where accumulators start from the next `start` on
     start : a pass begins
     weight_en, weight_address, weight_data : write port of the weight memory
@@ -106,25 +107,27 @@ class Lane(wiring.Component):
             product.eq(s1.pixel * weights.r_data),
         ]
 
-        # Cycle t + 2: add, or compare, and write back, or retire. The one comparator serves the
-        # largest product and the larger of two sums: only the upper row of the shadow merges.
+        # Cycle t + 2: add, or keep the larger, and write back, or retire.
         latest = Signal(acc)
-        old, total, rival = Signal(acc), Signal(acc), Signal(acc)
-        wins = Signal()
+        old = Signal(acc)
+        total = Signal(acc)
         m.d.comb += [
             old.eq(Mux(s2.fresh, bias, Mux(forward2, latest, sums.r_data))),
-            rival.eq(Mux(s2.visit, product, self.shadow[0])),
-            wins.eq(old > rival),
-            total.eq(Mux(self.maximum, Mux(wins, old, product), old + product)),
+            total.eq(old + product),
             sums.w_en.eq(s2.visit),
             sums.w_addr.eq(s2.slot),
             sums.w_data.eq(total),
         ]
+        if build.max_pool:
+            with m.If(self.maximum):
+                m.d.comb += total.eq(Mux(old > product, old, product))
         m.d.sync += latest.eq(total)
         for row in range(2):
             take = Signal(name=f"take_{row}")
-            merging = s2.merge & ~wins if row == 0 else 0
-            m.d.comb += take.eq(s2.retire & (s2.row == row) & ~merging)
+            m.d.comb += take.eq(s2.retire & (s2.row == row))
+            if row == 0:  # the one that merges
+                with m.If(s2.merge & (old <= self.shadow[0])):
+                    m.d.comb += take.eq(0)
             with m.If(take):
                 m.d.sync += self.shadow[row].eq(old)
             with m.Elif(self.shift[row]):

@@ -285,7 +285,7 @@ def test_merging_keeps_the_larger_of_both(name):
         assert found == [[max(bias, n), bias] for n in numbers]
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", [name for name in BUILDS if BUILDS[name].max_pool])
 def test_a_maximum_is_the_largest_product_from_the_bias_on(name):
     pixels = (3, 9, -2, 9, 7, 12, -12, 0)
     weights = {0: 0, 1: 1, 2: -1}
