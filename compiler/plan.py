@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from compiler.blocks import block_channels
 from compiler.errors import CompileError
 from compiler.geometry import STRIDE_MAX
+from compiler.host import HostPlan
 from compiler.tiling import choose_tiling
 from golden.conv import bound
 from golden.descriptor import (
@@ -49,7 +51,7 @@ class PassPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """A layer on a build: `in_shape` and `out_shape` are (H, W, C)."""
+    """A layer on a build: `in_shape` and `out_shape` are (H, W, C), branches concatenated."""
 
     layer: Conv
     build: Build
@@ -63,25 +65,65 @@ class LayerPlan:
         """The passes' descriptors."""
         return tuple(p.descriptor for p in self.passes)
 
+    @property
+    def out_blocks(self) -> tuple[tuple[int, tuple[Range, ...]], ...]:
+        """Channels and column ranges of each block of the output map: the passes."""
+        return tuple((p.channels[1] - p.channels[0], p.column_ranges) for p in self.passes)
 
-def plan_network(network: Network, build: Build, *, dense_input: bool = False) -> list[LayerPlan]:
+
+#: A planned layer.
+Plan = LayerPlan | HostPlan
+
+
+def plan_network(network: Network, build: Build, *, dense_input: bool = False) -> list[Plan]:
     """Plan every layer; `dense_input` says that the first map comes without sparsity maps.
+
+    Pools that are layers of their own are the host's, as long as the core has no pass for them.
 
     Raises
     ------
     CompileError
         If the build cannot run a layer: names the layer, what it needs and what there is.
     """
-    return [
-        plan_layer(layer, shape, build, dense=dense_input and i == 0)
-        for i, (layer, shape) in enumerate(zip(network.layers, network.shapes, strict=False))
-    ]
+    sizes = block_channels(network, build)
+    plans: list[Plan] = []
+    for i, (layer, shape, taken) in enumerate(
+        zip(network.layers, network.in_shapes, network.sources, strict=True)
+    ):
+        if isinstance(layer, Conv):
+            plan = plan_layer(
+                layer,
+                shape,
+                build,
+                dense=dense_input and 0 in taken,
+                in_block=sizes[taken[0]],
+                out_block=sizes[i + 1],
+            )
+        else:  # here a pool becomes passes of the core
+            plan = HostPlan(
+                layer=layer,
+                build=build,
+                in_shape=shape,
+                out_shape=layer.out_shape(shape),
+                block_channels=sizes[i + 1],
+            )
+        plans.append(plan)
+    return plans
 
 
 def plan_layer(
-    layer: Conv, in_shape: tuple[int, int, int], build: Build, *, dense: bool = False
+    layer: Conv,
+    in_shape: tuple[int, int, int],
+    build: Build,
+    *,
+    dense: bool = False,
+    in_block: int | None = None,
+    out_block: int | None = None,
 ) -> LayerPlan:
     """Plan one layer for an input map of `in_shape`.
+
+    `in_block` are the channels of every block of the input map but the last, `out_block` those of
+    every pass but the last; as many as the build has lanes if absent.
 
     Raises
     ------
@@ -92,10 +134,10 @@ def plan_layer(
     rows, cols, channels = layer.conv_shape(in_shape)
     if layer.pool:  # an odd row or column at the end has no output: it is not computed
         rows, cols = rows // 2 * 2, cols // 2 * 2
-    groups = ceil_div(channels, build.lanes_per_cluster)
-    count = ceil_div(groups, build.clusters)
+    blocks = in_block or build.lanes, out_block or build.lanes
+    count = ceil_div(channels, blocks[1])
     passes = tuple(
-        _plan_pass(layer, in_shape, build, dense, (rows, cols, channels), i, count)
+        _plan_pass(layer, in_shape, build, dense, (rows, cols, channels), i, blocks)
         for i in range(count)
     )
     return LayerPlan(
@@ -213,7 +255,7 @@ def choose_split(
     """
     stripes = ceil_div(rows, 2)
     kernel_h, kernel_w = layer.kernel
-    # Half of the pixels taken for zeros: only the proportion to the overheads matters.
+    # Half of the pixels taken for zeros.
     work = kernel_h * kernel_w * layer.in_channels + COLUMN_OVERHEAD
 
     def cost(split: tuple[int, int]) -> tuple[int, int]:
@@ -239,7 +281,7 @@ def _plan_pass(
     dense: bool,
     conv_shape: tuple[int, int, int],
     index: int,
-    count: int,
+    blocks: tuple[int, int],
 ) -> PassPlan:
     height, width, in_channels = in_shape
     rows, cols, out_channels = conv_shape
@@ -248,8 +290,8 @@ def _plan_pass(
     last_tap, last_phase = divmod(kernel_w - 1, stride_w)
     top, left = layer.pads[:2]
     lanes = build.lanes_per_cluster
-    first = index * build.lanes
-    end = min(first + build.lanes, out_channels)
+    first = index * blocks[1]
+    end = min(first + blocks[1], out_channels)
     groups = ceil_div(end - first, lanes)
     ring = ring_rows(in_shape, build)
     col_words = ceil_div(in_channels, build.word_pixels)
@@ -297,7 +339,7 @@ def _plan_pass(
     low, high = layer.clamp
     descriptor = PassDescriptor(
         first=index == 0,
-        last=index == count - 1,
+        last=end == out_channels,
         load_map=index == 0 or not resident,
         dense=dense,
         signed_in=layer.in_format.signed,
@@ -315,7 +357,7 @@ def _plan_pass(
         in_rows=height,
         in_cols=width,
         in_channels=in_channels,
-        block_channels=build.lanes,
+        block_channels=blocks[0],
         in_zero=layer.in_format.zero_point,
         out_rows=rows,
         out_cols=cols,

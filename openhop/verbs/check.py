@@ -7,7 +7,7 @@ from pathlib import Path
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
 from compiler.plan import check_layer
-from golden.network import Network
+from golden.network import Conv, Network
 from golden.params import Build, preset
 from openhop import library, views
 from openhop.output import require_writable, show, write_json
@@ -37,7 +37,9 @@ def on_build(
 ) -> Iterator[NodeVerdict]:
     """Judge the nodes of a network that OpenHop runs once more, for one build of the core."""
     refused: dict[str, str] = {}
-    for layer, shape in zip(network.layers, network.shapes, strict=False):
+    for layer, shape in zip(network.layers, network.in_shapes, strict=True):
+        if not isinstance(layer, Conv):
+            continue
         try:
             check_layer(layer, shape, build)
         except CompileError as error:

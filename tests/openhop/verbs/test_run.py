@@ -11,7 +11,7 @@ from openhop.verbs import run as verb
 
 KEYS = {
     *("model", "preset", "engine", "images", "correct", "bit_exact", "labels"),
-    *("pictures", "layers", "total", "sim_cycles_per_s"),
+    *("pictures", "layers", "host", "total", "sim_cycles_per_s"),
 }
 SUMS = {
     *("dense_ops", "useful_ops", "cycles", "cycles_model", "cycles_compute", "cycles_bus"),
