@@ -1,5 +1,6 @@
 """The planner: splits a layer into passes, and a pass over the clusters."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -246,10 +247,25 @@ def cut_columns(cols: int, parts: int, *, even: bool) -> tuple[Range, ...]:
     return tuple((first, min(first + step, cols)) for first in range(0, cols, step))
 
 
+def arrival_cycles(in_shape: tuple[int, int, int], build: Build) -> int:
+    """Estimate the cycles in which a map comes in, half of its pixels zeros.
+
+    The intake takes a sparsity map or a map word per cycle, and the bus has its width.
+    """
+    height, width, channels = in_shape
+    groups = ceil_div(channels, 16)
+    steps = groups + ceil_div(channels, build.word_pixels)
+    beats = (2 * groups + build.act_bytes * channels / 2) / build.bus_bytes
+    return height * width * math.ceil(max(steps, beats))
+
+
 def choose_split(
-    layer: Conv, rows: int, cols: int, teams: int, ring: int | None
+    layer: Conv, rows: int, cols: int, teams: int, ring: int | None, arrival: int = 0
 ) -> tuple[int, tuple[Range, ...]]:
     """Teams over stripes, and the column ranges, with the least estimated cycles.
+
+    Where the map comes in more slowly than that, `arrival` cycles, teams share out the columns of
+    every stripe: all are then done with a row soon after it has come, the last row, too.
 
     `ring` is how many input rows are on chip at a time; None if all of them are.
     """
@@ -271,6 +287,9 @@ def choose_split(
         if down == 1 or ring is None or ring >= 2 * layer.stride[0] * down + kernel_h + 1
     ] or [(1, teams)]
     down, across = min(fitting, key=cost)
+    abreast = min(((1, n) for n in range(1, teams + 1)), key=cost)
+    if cost(abreast)[0] < arrival:
+        down, across = abreast
     return min(down, stripes), cut_columns(cols, across, even=layer.pool)
 
 
@@ -303,7 +322,8 @@ def _plan_pass(
     resident = ring == height
     teams = build.clusters // groups
     on_chip = None if resident else ring
-    down, ranges = choose_split(layer, rows, cols, teams, on_chip)
+    arrival = arrival_cycles(in_shape, build) if index == 0 or not resident else 0
+    down, ranges = choose_split(layer, rows, cols, teams, on_chip, arrival)
     widest = max(end_col - first_col for first_col, end_col in ranges)
     tiling = choose_tiling(layer, build, columns=widest, down=down, ring=on_chip)
     regions = ceil_div(ceil_div(ceil_div(rows, 2), down), tiling.region)
