@@ -157,8 +157,9 @@ class _Writer:
         for number in FIRES:
             name = f"fire{number}"
             x = self._conv(f"{name}_squeeze", x)
-            left = self._conv(f"{name}_exp1x1", x)
+            # First the one with many weights, which then come in while the squeeze computes.
             right = self._conv(f"{name}_exp3x3", x, pads=[1, 1, 1, 1])
+            left = self._conv(f"{name}_exp1x1", x)
             x = self._node("Concat", f"{name}_concat", [left, right], like=left, axis=1)
             if name in POOLED:
                 x = self._pool(f"pool{number}", x)
