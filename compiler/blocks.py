@@ -1,12 +1,12 @@
 """Block sizes: how many channels a pass writes, and the next layers find in a block.
 
-The intake takes blocks of one size, of which only the last may be smaller. Passes of all lanes give
-that, unless branches that end in smaller blocks are joined: then the passes of all these branches
-write blocks of a size that divides every branch but the last.
+The intake takes branches of one size, each of them cut into blocks of one size, of which the last
+may be smaller; so may the last branch. Passes of all lanes give that, unless branches of different
+sizes are joined: then the passes of all of them write blocks of a size that divides every branch
+but the last, so that they make up one branch together.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from compiler.errors import CompileError
 from golden.network import Network
@@ -28,14 +28,14 @@ def block_channels(network: Network, build: Build) -> list[int]:
     sizes = [build.lanes] * len(shapes)
     for family in _families(network):
         joining = [taken for taken in network.sources if len(taken) > 1 and taken[0] in family]
-        inner = {t for taken in joining for t in taken[:-1]}
-        divisor = math.gcd(*(shapes[t][2] for t in inner))
+        lists = [[shapes[t][2] for t in taken] for taken in joining]
         fitting = [
             size
-            for size in range(build.lanes, 0, -1)
-            if divisor % size == 0 and size % build.word_pixels == 0
+            for size in range(build.lanes, 0, -build.word_pixels)
+            if all(branch_channels(channels, size, build) for channels in lists)
         ]
         if not fitting:
+            inner = {t for taken in joining for t in taken[:-1]}
             branches = ", ".join(str(shapes[t][2]) for t in sorted(inner))
             raise CompileError(
                 f"layer {network.layers[network.sources.index(joining[0])].name!r}",
@@ -48,6 +48,19 @@ def block_channels(network: Network, build: Build) -> list[int]:
         for t in family:
             sizes[t] = size
     return sizes
+
+
+def branch_channels(channels: Sequence[int], block: int, build: Build) -> int:
+    """Channels of a branch as the intake is told, given those that are joined; 0 if it cannot.
+
+    `block` are the channels of the blocks.
+    """
+    *inner, last = channels
+    if any(count % build.word_pixels for count in inner):
+        return 0
+    if all(count % block == 0 for count in inner):
+        return sum(channels)
+    return inner[0] if set(inner) == {inner[0]} and last <= inner[0] else 0
 
 
 def turns(channels: int, block: int, build: Build) -> float:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from compiler.blocks import block_channels
+from compiler.blocks import block_channels, branch_channels
 from compiler.errors import CompileError
 from compiler.geometry import STRIDE_MAX
 from compiler.host import HostPlan
@@ -86,18 +86,19 @@ def plan_network(network: Network, build: Build, *, dense_input: bool = False) -
     CompileError
         If the build cannot run a layer: names the layer, what it needs and what there is.
     """
-    sizes = block_channels(network, build)
+    sizes, shapes = block_channels(network, build), network.shapes
     plans: list[Plan] = []
     for i, (layer, shape, taken) in enumerate(
         zip(network.layers, network.in_shapes, network.sources, strict=True)
     ):
         if isinstance(layer, Conv):
+            parts = [shapes[t][2] for t in taken]
             plan = plan_layer(
                 layer,
                 shape,
                 build,
                 dense=dense_input and 0 in taken,
-                in_block=sizes[taken[0]],
+                in_blocks=(sizes[taken[0]], branch_channels(parts, sizes[taken[0]], build)),
                 out_block=sizes[i + 1],
             )
         else:  # here a pool becomes passes of the core
@@ -118,13 +119,14 @@ def plan_layer(
     build: Build,
     *,
     dense: bool = False,
-    in_block: int | None = None,
+    in_blocks: tuple[int, int] | None = None,
     out_block: int | None = None,
 ) -> LayerPlan:
     """Plan one layer for an input map of `in_shape`.
 
-    `in_block` are the channels of every block of the input map but the last, `out_block` those of
-    every pass but the last; as many as the build has lanes if absent.
+    `in_blocks` are the channels of the input map's blocks, and those of its branches
+    (`golden.descriptor.block_sizes`), `out_block` those of every pass but the last; as many as the
+    build has lanes, and one branch, if absent.
 
     Raises
     ------
@@ -135,11 +137,11 @@ def plan_layer(
     rows, cols, channels = layer.conv_shape(in_shape)
     if layer.pool:  # an odd row or column at the end has no output: it is not computed
         rows, cols = rows // 2 * 2, cols // 2 * 2
-    blocks = in_block or build.lanes, out_block or build.lanes
-    count = ceil_div(channels, blocks[1])
+    out_block = out_block or build.lanes
+    blocks = (*(in_blocks or (build.lanes, in_shape[2])), out_block)
     passes = tuple(
         _plan_pass(layer, in_shape, build, dense, (rows, cols, channels), i, blocks)
-        for i in range(count)
+        for i in range(ceil_div(channels, out_block))
     )
     return LayerPlan(
         layer=layer,
@@ -300,7 +302,7 @@ def _plan_pass(
     dense: bool,
     conv_shape: tuple[int, int, int],
     index: int,
-    blocks: tuple[int, int],
+    blocks: tuple[int, int, int],
 ) -> PassPlan:
     height, width, in_channels = in_shape
     rows, cols, out_channels = conv_shape
@@ -309,8 +311,9 @@ def _plan_pass(
     last_tap, last_phase = divmod(kernel_w - 1, stride_w)
     top, left = layer.pads[:2]
     lanes = build.lanes_per_cluster
-    first = index * blocks[1]
-    end = min(first + blocks[1], out_channels)
+    block, branch, out_block = blocks
+    first = index * out_block
+    end = min(first + out_block, out_channels)
     groups = ceil_div(end - first, lanes)
     ring = ring_rows(in_shape, build)
     col_words = ceil_div(in_channels, build.word_pixels)
@@ -377,7 +380,8 @@ def _plan_pass(
         in_rows=height,
         in_cols=width,
         in_channels=in_channels,
-        block_channels=blocks[0],
+        block_channels=block,
+        branch_channels=branch,
         in_zero=layer.in_format.zero_point,
         out_rows=rows,
         out_cols=cols,

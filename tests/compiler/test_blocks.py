@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.blocks import PASS_OVERHEAD, block_channels, turns
+from compiler.blocks import PASS_OVERHEAD, block_channels, branch_channels, turns
 from compiler.errors import CompileError
 from compiler.memory import lay_out
 from compiler.plan import LayerPlan, plan_network
@@ -40,22 +40,43 @@ def test_a_chain_has_blocks_of_all_lanes():
 
 
 @pytest.mark.parametrize(
-    ("channels", "size"),
+    ("channels", "size", "branch"),
     [
-        ((64, 64), 64),
-        ((128, 128), 128),
-        ((256, 256), 128),
-        ((192, 192), 64),  # three passes of two teams, for two of one team in 96
-        ((96, 96), 32),  # three passes of four teams, for one of a team that leaves clusters idle
-        ((128, 64), 128),
-        ((256, 64), 128),
-        ((64, 128, 32, 32), 32),
-        ((16, 24), 16),
+        ((64, 64), 128, 64),
+        ((128, 128), 128, 256),
+        ((256, 256), 128, 512),
+        ((192, 192), 128, 192),  # 128 and 64, twice
+        ((192, 192, 40), 128, 192),
+        ((128, 64), 128, 192),
+        ((256, 64), 128, 320),
+        ((64, 128, 32, 32), 32, 256),
+        ((192, 256), 64, 448),
+        ((24, 16), 128, 24),
     ],
 )
-def test_a_block_size_divides_all_branches_but_the_last(channels, size):
-    sizes = block_channels(joined(*channels), NULLHOP)
-    assert sizes == [128, *[size] * len(channels), 128]
+def test_branches_go_together(channels, size, branch):
+    network = joined(*channels)
+    assert block_channels(network, NULLHOP) == [128, *[size] * len(channels), 128]
+    assert branch_channels(channels, size, NULLHOP) == branch
+    descriptor = plan_network(network, NULLHOP)[-1].descriptors[0]
+    assert (descriptor.block_channels, descriptor.branch_channels) == (size, branch)
+
+
+@pytest.mark.parametrize(
+    ("channels", "block", "branch"),
+    [
+        ((20,), 128, 20),
+        ((300,), 128, 300),
+        ((192, 192), 96, 384),
+        ((192, 192), 80, 192),
+        ((192, 200), 128, 0),  # the last is larger
+        ((192, 128, 64), 128, 0),
+        ((20, 20), 128, 0),  # no whole words
+        ((24, 20), 24, 44),
+    ],
+)
+def test_branch_channels(channels, block, branch):
+    assert branch_channels(channels, block, NULLHOP) == branch
 
 
 def test_what_is_joined_twice_has_one_size():
@@ -90,14 +111,11 @@ def test_turns(channels, block, passes, expected):
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.integers(1, 30))
-def test_all_blocks_of_a_joined_map_but_the_last_are_alike(words, last):
-    """As the intake wants them, and as its descriptor says."""
+def test_blocks_are_what_the_descriptor_says(words, last):
     network = joined(*(TINY.word_pixels * count for count in words), last)
     plans = plan_network(network, TINY)
     program = lay_out(plans, network.sources)
     for plan, taken in zip(plans, program.taken, strict=True):
         assert isinstance(plan, LayerPlan)
-        *inner, end = [channels for channels, _ in taken.blocks]
-        size = plan.passes[0].descriptor.block_channels
-        assert set(inner) <= {size}
-        assert end <= size
+        found = [channels for channels, _ in taken.blocks]
+        assert {tuple(d.in_blocks) for d in plan.descriptors} == {tuple(found)}
