@@ -17,8 +17,9 @@ from openhop.output import write_json
 #: Folder of the records.
 FOLDER = Path(__file__).parent / "records"
 
-#: What is left out of a comparison: how the figures came about, and the machine's speed.
-ASIDE = ("command", "engine", "bit_exact", "as_predicted", "sim_cycles_per_s")
+#: What is left out of a comparison: how the figures came about, the machine's speed, and what has
+#: no figures.
+ASIDE = ("command", "engine", "bit_exact", "as_predicted", "sim_cycles_per_s", "host")
 
 
 def record_path(table: str, preset: str, zeros: float | None, frame: Data) -> Path:

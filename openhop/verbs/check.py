@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from compiler.blocks import block_channels
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
 from compiler.plan import check_layer
@@ -44,10 +45,15 @@ def on_build(
             check_layer(layer, shape, build)
         except CompileError as error:
             refused[layer.name] = error.reason
+    try:
+        block_channels(network, build)
+    except CompileError as error:
+        names = {f"layer {layer.name!r}": layer.name for layer in network.layers}
+        refused[names[error.where]] = error.reason
     for node in verdicts:
         # A layer has the name of its node, without what the quantiser appended.
         layer = node.name.removesuffix("_quant")
-        reason = refused.get(layer) if node.verdict is Verdict.CORE else None
+        reason = refused.get(layer) if node.verdict is not Verdict.FOLDED else None
         yield replace(node, verdict=Verdict.UNSUPPORTED, note=reason) if reason else node
 
 

