@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto
 
-from compiler.chain import QUANTISE, Chain, layer_name
+from compiler.chain import Chain
 from compiler.errors import CompileError
 from compiler.geometry import read_convolution
 from compiler.graph import label
 from compiler.quantised import MAP_TYPES
 from compiler.requantisation import same_shift
+from compiler.tensors import QUANTISE, layer_name
 from golden.adder import Adder
 from golden.formats import FormatError
 from golden.network import NetworkError, TensorFormat

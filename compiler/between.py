@@ -6,16 +6,36 @@ from onnx import NodeProto
 
 from compiler.chain import Chain
 from compiler.errors import CompileError
-from compiler.geometry import check_pool
+from compiler.geometry import read_pool
 from compiler.graph import attributes, label
+from compiler.tensors import Tensor
 
 
 def max_pool(chain: Chain, node: NodeProto) -> None:
-    """Pool in the layer before."""
+    """Pool in the convolution before, or in a layer of its own."""
     source = chain.source(node)
     H, W, _ = source.shape
-    check_pool(node, H, W)
-    chain.pool(node, source)
+    chain.pool(node, source, read_pool(node, H, W))
+
+
+def concat(chain: Chain, node: NodeProto) -> None:
+    """Put maps one behind the other along the channels."""
+    parts = [chain.source(node, at) for at in range(len(node.input))]
+    require_channels(node, parts[0])
+    chain.concatenate(node, parts)
+
+
+def require_channels(node: NodeProto, first: Tensor) -> None:
+    """Make sure that a node joins maps along their channels.
+
+    Raises
+    ------
+    CompileError
+        If it joins them along another axis.
+    """
+    axis = attributes(node).get("axis", 1)
+    if axis % (2 if first.flat else 4) != 1:
+        raise CompileError(label(node), f"joins maps along axis {axis}", "join channels, axis 1")
 
 
 def flatten(chain: Chain, node: NodeProto) -> None:

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from math import gcd
+from math import ceil, gcd
 
 from compiler.tiling import open_columns
 from golden.network import Conv
@@ -88,32 +88,36 @@ class MapPart:
     blocks : (int, int)
     channel, channels : int
         Their first channel, and how many they have.
-    block_channels : int
-        Channels of every block but the last.
+    block_channels, branch_channels : int
+        Channels of its blocks and of its branches (`golden.descriptor.block_sizes`).
     """
 
     blocks: Range
     channel: int
     channels: int
     block_channels: int
+    branch_channels: int
 
 
-def map_part(sizes: tuple[int, ...], channels: Range) -> MapPart:
+def map_part(sizes: tuple[int, ...], blocks: tuple[int, int], channels: Range) -> MapPart:
     """Choose the blocks that hold some channels; all where those are not of one size.
 
-    `sizes` are the channels of all blocks.
+    `sizes` are the channels of all blocks, `blocks` those of a block and of a branch.
     """
     starts = (0, *accumulate(sizes))
     first = bisect_right(starts, channels[0]) - 1
     end = bisect_left(starts, channels[1])
     given = sizes[first:end]
     if any(size != given[0] for size in given[:-1]) or given[-1] > given[0]:
-        first, end, given = 0, len(sizes), sizes
+        first, end = 0, len(sizes)
+    whole = (first, end) == (0, len(sizes))
+    count = starts[end] - starts[first]
     return MapPart(
         blocks=(first, end),
         channel=starts[first],
-        channels=sum(given),
-        block_channels=given[0],
+        channels=count,
+        block_channels=blocks[0] if whole else given[0],
+        branch_channels=blocks[1] if whole else count,
     )
 
 
@@ -269,8 +273,25 @@ class Split:
         return max(end - first for first, end in self.ranges)
 
 
-def choose_split(layer: Conv, rows: int, window: Range, teams: int, capacity: int | None) -> Split:
+def arrival_cycles(in_shape: Shape, build: Build) -> int:
+    """Estimate the cycles in which a map comes in, half of its pixels zeros.
+
+    The intake takes a sparsity map or a map word per cycle, and the bus has its width.
+    """
+    height, width, channels = in_shape
+    groups = ceil_div(channels, 16)
+    steps = groups + ceil_div(channels, build.word_pixels)
+    beats = (2 * groups + build.act_bytes * channels / 2) / build.bus_bytes
+    return height * width * ceil(max(steps, beats))
+
+
+def choose_split(
+    layer: Conv, rows: int, window: Range, teams: int, capacity: int | None, arrival: int = 0
+) -> Split:
     """Split a window of columns over teams, with the least estimated cycles.
+
+    Where the map comes in more slowly than that, `arrival` cycles, teams share out the columns of
+    every stripe: all are then done with a row soon after it has come, the last row, too.
 
     `capacity` is how many input rows are on chip at a time; None if all of them are.
     """
@@ -290,6 +311,9 @@ def choose_split(layer: Conv, rows: int, window: Range, teams: int, capacity: in
         return turns * _stripe_cost(layer, window, over_columns), over_columns
 
     down, across = min(fitting, key=cost)
+    abreast = min(((1, n) for n in range(1, teams + 1)), key=cost)
+    if cost(abreast)[0] < arrival:
+        down, across = abreast
     return Split(
         down=min(down, stripes),
         ranges=cut_columns(*window, across, even=layer.pool),

@@ -1,6 +1,6 @@
 """Strides, pads and kernels: what the attributes of a node mean, and which of them the core has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx import NodeProto
 
@@ -105,29 +105,28 @@ def read_convolution(node: NodeProto, weights: tuple[int, ...]) -> Window:
     return window
 
 
-def check_pool(node: NodeProto, rows: int, cols: int) -> None:
-    """Make sure that a max-pool over a map of that size is the core's own, 2x2 with stride 2.
+def read_pool(node: NodeProto, rows: int, cols: int) -> Window:
+    """Read the attributes of a max-pool over a map of that size.
+
+    With `ceil_mode`, what windows at the end lack is padding, which never wins.
 
     Raises
     ------
     CompileError
-        If it is another one.
+        If it gives indices; else as `read_window`.
     """
-    where, given = label(node), attributes(node)
+    given = attributes(node)
     window = read_window(node, tuple(given.get("kernel_shape", ())))
-    shape = "x".join(map(str, window.kernel))
-    if window.kernel != (2, 2) or window.stride != (2, 2):
-        raise CompileError(
-            where,
-            f"pools {shape} with strides {list(window.stride)}",
-            "use kernel_shape=[2, 2] and strides=[2, 2]",
-        )
-    uneven = rows % 2 or cols % 2
-    if any(window.pads(rows, cols)) or (given.get("ceil_mode", 0) and uneven):
-        raise CompileError(
-            where,
-            f"pads its map of {rows}x{cols}",
-            "use no pads and ceil_mode=0: an odd row or column is dropped",
-        )
     if len(node.output) > 1 and node.output[1]:
-        raise CompileError(where, "gives indices", "remove its second output")
+        raise CompileError(label(node), "gives indices", "remove its second output")
+    if not given.get("ceil_mode", 0) or given.get("auto_pad", "NOTSET") != "NOTSET":
+        return window
+    pads = window.pads(rows, cols)
+    ends = []
+    for axis, size in enumerate((rows, cols)):
+        kernel, stride = window.kernel[axis], window.stride[axis]
+        room = size + pads[axis]
+        outputs = -(-(room + pads[axis + 2] - kernel) // stride) + 1
+        outputs -= (outputs - 1) * stride >= room  # no window begins behind the map
+        ends.append(max(pads[axis + 2], (outputs - 1) * stride + kernel - room))
+    return replace(window, fixed_pads=(pads[0], pads[1], ends[0], ends[1]))

@@ -1,13 +1,13 @@
 """Memory: where maps and control streams lie, and the mover's lists that follow from it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.host import whole_blocks
 from compiler.lower import control_streams
-from compiler.plan import LayerPlan, Range
+from compiler.plan import LayerPlan, Plan, Range
 from golden.mover import ALIGN, LayerMoves, Memory, Stream, Transfer
 from golden.params import Build, ceil_div
 from golden.segment import segment_room
@@ -93,12 +93,14 @@ class Program:
     """A planned network in memory: control streams from address 0 on, then the maps.
 
     Each build's layers follow each other in `control`, those of the first layer's build first.
-    `places[0]` is the input map, `places[i + 1]` what layer i writes and layer i + 1 reads.
+    `places[0]` is the input map, `places[i + 1]` what layer i gives; `taken[i]` is what it takes:
+    one of them, or the blocks of several, one behind the other.
     """
 
-    plans: tuple[LayerPlan, ...]
+    plans: tuple[Plan, ...]
     control: np.ndarray
     places: tuple[MapPlace, ...]
+    taken: tuple[MapPlace, ...]
     moves: tuple[LayerMoves, ...]
 
     @property
@@ -124,19 +126,22 @@ class Program:
         return memory
 
 
-def lay_out(plans: Sequence[LayerPlan]) -> Program:
-    """Place a chain of planned layers in memory and write the mover's lists."""
-    streams = [control_streams(plan) for plan in plans]
+def lay_out(plans: Sequence[Plan], sources: Sequence[Sequence[int]] | None = None) -> Program:
+    """Place planned layers in memory and write the mover's lists.
+
+    `sources` are the tensors that each layer takes (`golden.network.Network`); the one before if
+    absent. A layer of the host has a place for what it gives, and nothing to move.
+    """
+    taken_of = sources or [(i,) for i in range(len(plans))]
+    streams = [control_streams(plan) if isinstance(plan, LayerPlan) else [] for plan in plans]
     builds = list(dict.fromkeys(plan.build for plan in plans))
     order = sorted(range(len(plans)), key=lambda index: builds.index(plans[index].build))
-    control = np.concatenate([words for index in order for words in streams[index]])
-    first = plans[0]
-    lanes, channels = first.build.lanes, first.in_shape[2]
-    whole = ((0, first.in_shape[1]),)
-    blocks = tuple((min(lanes, channels - c), whole) for c in range(0, channels, lanes))
-    places = [_place(first, 8 * len(control), first.in_shape, blocks, is_input=True)]
-    for plan in plans:
-        places.append(_place(plan, places[-1].end, plan.out_shape, plan.out_blocks, is_input=False))
+    control = np.concatenate(
+        [np.zeros(0, np.uint64), *(words for index in order for words in streams[index])]
+    )
+    places = [_input_place(plans, taken_of, 8 * len(control))]
+    places += _output_places(plans, places[0].end)
+    taken = [join([places[t] for t in tensors]) for tensors in taken_of]
     address, transfers = 0, {}
     for index in order:
         parts = []
@@ -146,13 +151,59 @@ def lay_out(plans: Sequence[LayerPlan]) -> Program:
         transfers[index] = tuple(parts)
     moves = [
         _moves(plan, transfers[index], source, target)
-        for index, (plan, (source, target)) in enumerate(zip(plans, pairwise(places), strict=True))
+        if isinstance(plan, LayerPlan)
+        else LayerMoves(name=plan.layer.name, control=(), maps=(), outputs=())
+        for index, (plan, source, target) in enumerate(zip(plans, taken, places[1:], strict=True))
     ]
-    return Program(plans=tuple(plans), control=control, places=tuple(places), moves=tuple(moves))
+    return Program(
+        plans=tuple(plans),
+        control=control,
+        places=tuple(places),
+        taken=tuple(taken),
+        moves=tuple(moves),
+    )
+
+
+def join(places: Sequence[MapPlace]) -> MapPlace:
+    """Return several maps as one, their channels one behind the other: a longer list of blocks."""
+    first = places[0]
+    if len(places) == 1:
+        return first
+    return replace(
+        first,
+        shape=(*first.shape[:2], sum(place.shape[2] for place in places)),
+        blocks=tuple(block for place in places for block in place.blocks),
+        slots=tuple(rows for place in places for rows in place.slots),
+        base=min(place.base for place in places),
+        end=max(place.end for place in places),
+    )
+
+
+def _input_place(plans: Sequence[Plan], sources: Sequence[Sequence[int]], base: int) -> MapPlace:
+    """Place the network's input in the form in which the first layer that takes it wants it."""
+    reader, tensors = next(
+        (plan, tensors) for plan, tensors in zip(plans, sources, strict=True) if 0 in tensors
+    )
+    shape = reader.in_shape
+    if len(tensors) > 1:  # the rest of the channels are those of the other branches
+        others = sum(plans[t - 1].out_shape[2] for t in tensors if t)
+        shape = (*shape[:2], (shape[2] - others) // tensors.count(0))
+    block = reader.build.lanes
+    if isinstance(reader, LayerPlan):
+        block = reader.in_block
+    blocks = whole_blocks(shape, block)
+    return _place(reader, base, shape, blocks, is_input=True)
+
+
+def _output_places(plans: Sequence[Plan], base: int) -> Iterator[MapPlace]:
+    for plan in plans:
+        place = _place(plan, base, plan.out_shape, plan.out_blocks, is_input=False)
+        base = place.end
+        yield place
 
 
 def _place(
-    plan: LayerPlan,
+    plan: Plan,
     base: int,
     shape: tuple[int, int, int],
     blocks: tuple[tuple[int, tuple[Range, ...]], ...],

@@ -13,12 +13,14 @@ import onnx
 from onnx import NodeProto
 
 from compiler import adder, between, qdq, qlinear
-from compiler.chain import Chain, LostTensorError
+from compiler.chain import Chain
 from compiler.errors import CompileError
 from compiler.graph import Graph, label, load_model
 from compiler.metadata import read_labels, read_preprocessing
 from compiler.requantisation import Sums
+from compiler.tensors import LostTensorError
 from golden.network import Conv, Network, NetworkError
+from golden.pooling import MaxPool
 
 
 class Verdict(enum.StrEnum):
@@ -63,35 +65,35 @@ CORE: dict[str, Handler] = {
     "Relu": qdq.relu,
     "MaxPool": between.max_pool,
     adder.OP: adder.adder_conv,
+    "GlobalAveragePool": qdq.global_average_pool,
+    "QLinearGlobalAveragePool": qlinear.qlinear_global_average_pool,
 }
 #: Nodes that leave no trace, or only in the formats of the maps.
 FOLDED: dict[str, Handler] = {
     "QuantizeLinear": qdq.quantize_linear,
     "DequantizeLinear": qdq.dequantize_linear,
+    "Concat": between.concat,
+    "QLinearConcat": qlinear.qlinear_concat,
     "Flatten": between.flatten,
     "Reshape": between.flatten,
     "Squeeze": between.flatten,
     "Identity": between.identity,
     "Dropout": between.identity,
 }
+CONCATS = ("Concat", "QLinearConcat")
 #: Nodes that may stand behind the last layer, since a label does not change by them.
 HOST = {"Softmax", "LogSoftmax", "QLinearSoftmax", "ArgMax", "Sigmoid", "QLinearSigmoid", "Cast"}
 
 QUANTISE_STATICALLY = "quantise with quantize_static, not quantize_dynamic"
-NO_BRANCHES = "OpenHop runs chains of layers, without branches"
-NO_SUM = f"{NO_BRANCHES}; quant_pre_process makes a Gemm of MatMul and Add, before quantising"
-NO_AVERAGE = "use a 2x2 MaxPool, or a Flatten with Gemm"
+NO_SUM = "join branches with Concat; quant_pre_process makes a Gemm of MatMul and Add"
+NO_AVERAGE = "use MaxPool, GlobalAveragePool, or a Flatten with Gemm"
 ONLY_RELU = "use Relu, the one activation of the core"
 #: What to do about nodes that are met often.
 HINTS = {
     "Add": NO_SUM,
     "QLinearAdd": NO_SUM,
-    "Concat": NO_BRANCHES,
-    "QLinearConcat": NO_BRANCHES,
     "AveragePool": NO_AVERAGE,
-    "GlobalAveragePool": NO_AVERAGE,
     "QLinearAveragePool": NO_AVERAGE,
-    "QLinearGlobalAveragePool": NO_AVERAGE,
     "BatchNormalization": "fold it into the convolution (quant_pre_process) before quantising",
     "ConvInteger": QUANTISE_STATICALLY,
     "DynamicQuantizeLinear": QUANTISE_STATICALLY,
@@ -141,7 +143,8 @@ def import_onnx(source: str | Path | onnx.ModelProto) -> Network:
             name=name,
             input_shape=chain.input_shape,
             input_format=chain.input_format,
-            layers=tuple(chain.layers),
+            layers=chain.finished,
+            sources=tuple(chain.sources),
             labels=read_labels(graph.metadata),
             preprocessing=read_preprocessing(graph.metadata, chain.input_shape),
         )
@@ -217,14 +220,16 @@ def _take(chain: Chain, node: NodeProto, tail: set[str], host: set[str]) -> tupl
         host.update(node.output)
         return Verdict.HOST, "behind the last layer; the label is the largest value of that"
     if op in CORE:
-        before = chain.last
+        count = len(chain.layers)
         CORE[op](chain, node)
-        return Verdict.CORE, _describe(before, chain.last)
+        return _describe(chain, made=len(chain.layers) > count)
     if op in FOLDED:
         quantised_input = chain.input_format is not None
         FOLDED[op](chain, node)
         if not quantised_input and chain.input_format is not None:
             return Verdict.HOST, "quantises the picture"
+        if op in CONCATS:
+            return Verdict.FOLDED, "a longer list of blocks"
         if op == "DequantizeLinear" and node.output[0] in tail:
             return Verdict.HOST, "gives the result as real numbers"
         return Verdict.FOLDED, ""
@@ -235,13 +240,19 @@ def _take(chain: Chain, node: NodeProto, tail: set[str], host: set[str]) -> tupl
     )
 
 
-def _describe(before: Sums | Conv | None, layer: Sums | Conv | None) -> str:
-    """What a node of the core did: it made the layer, or joined it."""
-    if layer is None or (before is not None and before.name == layer.name):
-        return f"with {layer.name}" if layer else ""
-    weights = layer.weights.values if isinstance(layer, Sums) else layer.weights
-    outputs, inputs, rows, cols = weights.shape
-    return f"{layer.kind} {rows}x{cols}, {inputs} to {outputs} channels"
+def _describe(chain: Chain, *, made: bool) -> tuple[Verdict, str]:
+    """What a node of the core did: it made a layer, or joined one."""
+    assert chain.touched is not None  # a node of the core does one or the other
+    layer = chain.layers[chain.touched]
+    if not made:
+        return Verdict.CORE, f"with {layer.name}"
+    if isinstance(layer, Sums | Conv):
+        weights = layer.weights.values if isinstance(layer, Sums) else layer.weights
+        outputs, inputs, rows, cols = weights.shape
+        return Verdict.CORE, f"{layer.kind} {rows}x{cols}, {inputs} to {outputs} channels"
+    kind = "max-pool" if isinstance(layer, MaxPool) else "average"
+    kernel = "x".join(map(str, layer.kernel))
+    return Verdict.HOST, f"{kind} {kernel}: between two layers of the core"
 
 
 def _tail(graph: Graph) -> set[str]:

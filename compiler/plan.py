@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from compiler.blocks import block_channels, branch_channels
 from compiler.cuts import (
     ChannelPart,
     MapLayout,
@@ -11,6 +12,7 @@ from compiler.cuts import (
     Range,
     Shape,
     Split,
+    arrival_cycles,
     choose_bands,
     choose_split,
     cut_columns,
@@ -22,6 +24,8 @@ from compiler.cuts import (
 )
 from compiler.errors import CompileError
 from compiler.geometry import STRIDE_MAX
+from compiler.host import HostPlan
+from compiler.pools import as_convolution, never_negative, runs_on_core
 from compiler.tiling import Scans, Tiling, choose_tiling
 from golden.conv import bits_needed
 from golden.cycles.core import PassData
@@ -30,8 +34,9 @@ from golden.descriptor import (
     REQUANT_SHIFT,
     ClusterWork,
     PassDescriptor,
+    block_sizes,
 )
-from golden.network import Conv, Network
+from golden.network import Conv, Layer, Network
 from golden.params import LOADS_MAX, Build, ceil_div
 from golden.requant import Scale, Shift
 
@@ -103,13 +108,17 @@ class PassPlan:
 class LayerPlan:
     """A layer on a build.
 
-    `in_shape` and `out_shape` are (H, W, C); `out_blocks` are the channels and the column ranges of
-    each block of the output map.
+    `layer` is what the lanes compute, for a pool the convolution that stands for it, and `kind`
+    what the network says. `in_shape` and `out_shape` are (H, W, C), branches concatenated;
+    `in_block` are the channels of an input block, `out_blocks` the channels and the column ranges
+    of each block of the output map.
     """
 
     layer: Conv
+    kind: str
     build: Build
     in_shape: Shape
+    in_block: int
     out_shape: Shape
     dense: bool
     passes: tuple[PassPlan, ...]
@@ -126,29 +135,69 @@ class LayerPlan:
         return tuple(p.data for p in self.passes)
 
 
+#: A planned layer.
+Plan = LayerPlan | HostPlan
+
+
 def plan_network(
     network: Network, build: Build | Sequence[Build], *, dense_input: bool = False
-) -> list[LayerPlan]:
+) -> list[Plan]:
     """Plan every layer; `dense_input` says that the first map comes without sparsity maps.
 
-    Of several builds, side by side, each takes the layers that are for its lanes.
+    Of several builds, side by side, each takes the layers that are for its lanes. Pools are passes
+    of the core, or the host's where the build has none for them (`compiler.pools`).
 
     Raises
     ------
     CompileError
         If the build cannot run a layer: names the layer, what it needs and what there is.
     """
-    return [
-        plan_layer(layer, shape, build_for(layer, build), dense=dense_input and i == 0)
-        for i, (layer, shape) in enumerate(zip(network.layers, network.shapes, strict=False))
-    ]
+    first = build if isinstance(build, Build) else build[0]
+    sizes, shapes = block_channels(network, first), network.shapes
+    joined = {t for taken in network.sources if len(taken) > 1 for t in taken}
+    positive = never_negative(network)
+    plans: list[Plan] = []
+    for i, (layer, shape, taken) in enumerate(
+        zip(network.layers, network.in_shapes, network.sources, strict=True)
+    ):
+        own = build_for(layer, build)
+        parts = [shapes[t][2] for t in taken]
+        in_blocks = (sizes[taken[0]], branch_channels(parts, sizes[taken[0]], own))
+        dense = dense_input and 0 in taken
+        if isinstance(layer, Conv):
+            plan = plan_layer(
+                layer, shape, own, dense=dense, in_blocks=in_blocks, out_block=sizes[i + 1]
+            )
+        elif runs_on_core(
+            layer, own, positive=all(positive[t] for t in taken), joined=i + 1 in joined
+        ):
+            plan = plan_layer(
+                as_convolution(layer, shape[2]),
+                shape,
+                own,
+                dense=dense,
+                in_blocks=in_blocks,
+                kind=layer.kind,
+            )
+            sizes[i + 1] = plan.out_blocks[0][0]
+        else:
+            plan = HostPlan(
+                layer=layer,
+                build=own,
+                in_shape=shape,
+                out_shape=layer.out_shape(shape),
+                block_channels=sizes[i + 1],
+            )
+        plans.append(plan)
+    return plans
 
 
-def build_for(layer: Conv, builds: Build | Sequence[Build]) -> Build:
+def build_for(layer: Layer, builds: Build | Sequence[Build]) -> Build:
     """The build whose lanes a layer needs; the first of all where none has them."""
     if isinstance(builds, Build):
         return builds
-    return next((build for build in builds if build.pe == layer.pe), builds[0])
+    pe = layer.pe if isinstance(layer, Conv) else "mac"
+    return next((build for build in builds if build.pe == pe), builds[0])
 
 
 def plan_layer(
@@ -157,30 +206,41 @@ def plan_layer(
     build: Build,
     *,
     dense: bool = False,
-    in_block: int | None = None,
+    in_blocks: tuple[int, int] | None = None,
     out_block: int | None = None,
+    kind: str | None = None,
 ) -> LayerPlan:
     """Plan one layer for an input map of `in_shape`.
 
-    `in_block` are the channels of every block of the input map but the last, `out_block` those of
-    every pass but the last; as many as the build has lanes if absent. Grouped layers choose their
-    own.
+    `in_blocks` are the channels of the input map's blocks, and those of its branches
+    (`golden.descriptor.block_sizes`), `out_block` those of every pass but the last; as many as the
+    build has lanes, and one branch, if absent. Grouped layers choose their own blocks. `kind` is
+    "maxpool" or "avgpool" where the layer stands for a pool.
 
     Raises
     ------
     CompileError
         If the build cannot run it.
     """
-    blocks = in_block or build.lanes, out_block or build.lanes
-    check_layer(layer, in_shape, build, blocks[0])
+    in_blocks = in_blocks or (build.lanes, in_shape[2])
+    check_layer(layer, in_shape, build, in_blocks[0])
     cols = layer.conv_shape(in_shape)[1]
     if layer.pool:
         cols = cols // 2 * 2
+    task = _Task(
+        layer=layer,
+        kind=kind or layer.kind,
+        in_shape=in_shape,
+        build=build,
+        dense=dense,
+        in_blocks=in_blocks,
+        out_block=out_block or build.lanes,
+    )
     # Sums that find no room at once are computed a window of columns after the other.
     windows, refusal = 1, None
     while windows <= cols:
         try:
-            return _Planner(layer, in_shape, build, dense, blocks, windows).plan()
+            return _Planner(task, windows).plan()
         except CompileError as error:
             refusal = refusal or error
         windows *= 2
@@ -260,21 +320,28 @@ def check_layer(layer: Conv, in_shape: Shape, build: Build, in_block: int | None
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What `plan_layer` is given."""
+
+    layer: Conv
+    kind: str
+    in_shape: Shape
+    build: Build
+    dense: bool
+    in_blocks: tuple[int, int]
+    out_block: int
+
+
 class _Planner:
     """Plans one layer; `windows` are how many windows of columns it is computed in."""
 
-    def __init__(
-        self,
-        layer: Conv,
-        in_shape: Shape,
-        build: Build,
-        dense: bool,
-        blocks: tuple[int, int],
-        windows: int,
-    ) -> None:
-        self.layer, self.in_shape, self.build, self.dense = layer, in_shape, build, dense
-        sizes = (min(blocks[0], in_shape[2] - c) for c in range(0, in_shape[2], blocks[0]))
-        self.in_sizes = tuple(sizes)
+    def __init__(self, task: _Task, windows: int) -> None:
+        self.task = task
+        self.layer, self.in_shape, self.build = task.layer, task.in_shape, task.build
+        layer, in_shape, build = task.layer, task.in_shape, task.build
+        block, branch = task.in_blocks
+        self.in_sizes = tuple(block_sizes(in_shape[2], branch, block))
         rows, cols, _ = layer.conv_shape(in_shape)
         if layer.pool:  # an odd row or column at the end has no output: it is not computed
             rows, cols = rows // 2 * 2, cols // 2 * 2
@@ -284,7 +351,7 @@ class _Planner:
         self.pieces = kernel_pieces(layer, build)
         parts = grouped(layer, build) if layer.groups > 1 else None
         if parts is None:
-            parts = ungrouped(layer, build, blocks[1])
+            parts = ungrouped(layer, build, task.out_block)
         self.parts = parts
         self.splits = {
             (part, window): self._split(part, window) for part in parts for window in self.windows
@@ -294,7 +361,8 @@ class _Planner:
         pixels = self.build.word_pixels
         first = part.first_word * pixels
         end = first + part.slices * part.slice_words * pixels
-        return map_part(self.in_sizes, (first, min(end, self.layer.in_channels)))
+        channels = first, min(end, self.layer.in_channels)
+        return map_part(self.in_sizes, self.task.in_blocks, channels)
 
     def _layout(self, part: ChannelPart) -> MapLayout:
         shape = (*self.in_shape[:2], self._given(part).channels)
@@ -315,7 +383,11 @@ class _Planner:
             )
         if len(self.pieces) == 1:
             on_chip = None if capacity >= height else capacity
-            return choose_split(layer, self.rows, window, teams, on_chip)
+            # Only a map that comes with this pass can be late.
+            first = part is self.parts[0] and window is self.windows[0]
+            late = first or on_chip is not None
+            arrival = arrival_cycles(self.in_shape, build) if late else 0
+            return choose_split(layer, self.rows, window, teams, on_chip, arrival)
         split = choose_bands(layer, build, height, self.rows, window, teams, capacity)
         if split is None:
             raise CompileError(
@@ -351,10 +423,12 @@ class _Planner:
             passes[i] = replace(made, descriptor=descriptor)
         return LayerPlan(
             layer=self.layer,
+            kind=self.task.kind,
             build=self.build,
             in_shape=self.in_shape,
+            in_block=self.task.in_blocks[0],
             out_shape=self.layer.out_shape(self.in_shape),
-            dense=self.dense,
+            dense=self.task.dense,
             passes=tuple(passes),
             out_blocks=tuple(self._blocks()),
         )
@@ -444,7 +518,7 @@ class _Planner:
             first=False,
             last=False,
             load_map=on_chip != (given, in_rows, layout.pack),
-            dense=self.dense,
+            dense=self.task.dense,
             signed_in=layer.in_format.signed,
             pool=layer.pool,
             requant=REQUANT_SHIFT if shift else REQUANT_SCALE,
@@ -461,6 +535,7 @@ class _Planner:
             in_cols=self.in_shape[1],
             in_channels=given.channels,
             block_channels=given.block_channels,
+            branch_channels=given.branch_channels,
             in_zero=layer.in_format.zero_point,
             out_rows=rows,
             out_cols=self.windows[-1][1],
@@ -489,7 +564,7 @@ class _Planner:
             jump_columns=jump_columns,
             column_skip=(jump_columns - 1) * turn % build.clusters,
             column_jump=jump_columns * layout.col_pitch,
-            maximum=False,
+            maximum=self.task.kind == "maxpool",
             first_word=part.first_word - given.channel // build.word_pixels,
             slice_words=part.slice_words,
             team_groups=team_groups,

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import NodeProto
 
-from compiler.chain import QUANTISE, Chain
+from compiler.chain import Chain
 from compiler.errors import CompileError
 from compiler.geometry import read_convolution
 from compiler.graph import attributes, label
@@ -15,6 +15,7 @@ from compiler.quantised import (
     map_format,
     read_steps,
 )
+from compiler.tensors import QUANTISE
 
 
 def quantize_linear(chain: Chain, node: NodeProto) -> None:
@@ -90,6 +91,12 @@ def relu(chain: Chain, node: NodeProto) -> None:
     """Replace negative numbers by zero, in the layer before."""
     source = chain.source(node)
     chain.rectify(node, source)
+
+
+def global_average_pool(chain: Chain, node: NodeProto) -> None:
+    """Average real numbers over each channel's map."""
+    source, in_format = chain.dequantised_source(node)
+    chain.average(node, source, in_format)
 
 
 def _bias(chain: Chain, node: NodeProto) -> Steps | None:

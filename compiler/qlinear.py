@@ -3,11 +3,13 @@
 import numpy as np
 from onnx import NodeProto
 
+from compiler import between
 from compiler.chain import Chain
 from compiler.errors import CompileError
 from compiler.geometry import read_convolution
 from compiler.graph import attributes, label
 from compiler.quantised import Steps, map_format, read_steps, spread
+from compiler.tensors import describe
 from golden.network import TensorFormat
 
 
@@ -52,6 +54,31 @@ def qlinear_matmul(chain: Chain, node: NodeProto) -> None:
     source = chain.quantised_source(node, in_format)
     sums = chain.connect(node, source, in_format, weights, None)
     chain.quantise(node, sums, out_format)
+
+
+def qlinear_global_average_pool(chain: Chain, node: NodeProto) -> None:
+    """Average: x, scale, zero; y's scale, zero."""
+    if attributes(node).get("channels_last", 0):
+        raise CompileError(label(node), "has its channels last", "export it with channels first")
+    in_format, out_format = _format(chain, node, 1, "input"), _format(chain, node, 3, "output")
+    source = chain.quantised_source(node, in_format)
+    chain.quantise(node, chain.average(node, source, in_format), out_format)
+
+
+def qlinear_concat(chain: Chain, node: NodeProto) -> None:
+    """Join maps: y's scale, zero; then x, scale, zero of each."""
+    out_format, places = _format(chain, node, 0, "output"), range(2, len(node.input), 3)
+    forms = [_format(chain, node, at + 1, "input") for at in places]
+    parts = [chain.quantised_source(node, form, at) for form, at in zip(forms, places, strict=True)]
+    between.require_channels(node, parts[0])
+    for form in forms:
+        if form != out_format:
+            raise CompileError(
+                label(node),
+                f"changes a map of {describe(form)} to {describe(out_format)}",
+                "let all branches have one scale and zero point",
+            )
+    chain.concatenate(node, parts)
 
 
 def _format(chain: Chain, node: NodeProto, at: int, role: str) -> TensorFormat:

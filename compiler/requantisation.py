@@ -1,7 +1,8 @@
 """From sums with scales to a layer of the golden model: which requantiser gives the same bits."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from compiler.quantised import Steps
 from golden.conv import FLOAT32_EXACT, bound
 from golden.formats import FormatError, Rounding
 from golden.network import WEIGHT, Conv, NetworkError, TensorFormat
+from golden.pooling import AvgPool
 from golden.requant import Scale, Shift
 
 #: How far the scale of a bias, itself rounded to float32, may be from input x weight scale.
@@ -51,20 +53,67 @@ class Sums:
     gain: float = 1.0
 
 
-def requantise(sums: Sums, out_format: TensorFormat) -> Conv:
+@dataclass(frozen=True, kw_only=True)
+class Average:
+    """A global average pool whose result is not quantised yet.
+
+    Attributes
+    ----------
+    where, name, in_format
+        As in `Sums`.
+    kernel : (int, int)
+        Rows and columns of the map.
+    channels : int
+        Its channels.
+    """
+
+    where: str
+    name: str
+    in_format: TensorFormat
+    kernel: tuple[int, int]
+    channels: int
+
+
+@overload
+def requantise(sums: Sums, out_format: TensorFormat) -> Conv: ...
+@overload
+def requantise(sums: Average, out_format: TensorFormat) -> AvgPool: ...
+def requantise(sums: Sums | Average, out_format: TensorFormat) -> Conv | AvgPool:
     """Complete a layer with the format of its output.
 
     A layer of 8 bits gets the float32 scales of ONNX Runtime's QLinearConv, or a shift where that
-    gives the same bits; a layer of 16 bits gets a shift, rounded half to even.
+    gives the same bits; a layer of 16 bits gets a shift, rounded half to even. An average gets the
+    one float32 factor of ONNX Runtime's QLinearGlobalAveragePool, or a shift likewise.
 
     Raises
     ------
     CompileError
         If the layer has 16 bits and a scale is not a power of two, or a figure is out of range.
     """
+    if isinstance(sums, Average):
+        return _average(sums, out_format)
     if 16 in (sums.in_format.bits, out_format.bits, sums.weights.bits):
         return _by_shift(sums, out_format)
     return _by_scale(sums, out_format)
+
+
+def _average(average: Average, out_format: TensorFormat) -> AvgPool:
+    """Divide by the number of pixels in the factor: in scale / (pixels x out scale), in float32."""
+    pixels = math.prod(average.kernel)
+    with np.errstate(all="ignore"):  # a factor that overflows or vanishes is refused by `Scale`
+        divisor = np.float32(out_format.scale) * np.float32(pixels)
+        factor = np.float32(average.in_format.scale) / divisor
+    try:
+        scale = Scale(np.full(average.channels, factor, np.float32))
+    except FormatError as error:
+        raise CompileError(average.where, str(error), "quantise it with other scales") from error
+    return AvgPool(
+        name=average.name,
+        kernel=average.kernel,
+        in_format=average.in_format,
+        out_format=out_format,
+        requant=same_shift(scale.scale, pixels * _largest(average)) or scale,
+    )
 
 
 def _by_scale(sums: Sums, out_format: TensorFormat) -> Conv:
@@ -168,7 +217,7 @@ def _lift(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.clip(values, -limit, limit) << places
 
 
-def _largest(sums: Sums) -> int:
+def _largest(sums: Sums | Average) -> int:
     ints, zero = sums.in_format.ints, sums.in_format.zero_point
     return max(ints.max - zero, zero - ints.min)
 

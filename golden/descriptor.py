@@ -43,7 +43,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("in_rows", 12),
         ("in_cols", 12),
         ("in_channels", 12),
-        ("block_channels", 8),  # channels of every block but the last
+        ("block_channels", 8),  # channels of every block of a branch but its last
         ("in_zero", 17),  # zero point of the input map, signed
     ),
     (
@@ -90,6 +90,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("jump_columns", 3),  # columns from the last that an output sees to the next in use
         ("column_skip", 3),  # map words of a stripe's columns passed over, modulo the banks
         ("column_jump", 12),  # jump_columns x col_pitch
+        ("branch_channels", 12),  # channels of every branch of the input map but the last
     ),
     # Which part of the map the clusters read, and how the map lies in the banks.
     (
@@ -195,6 +196,7 @@ class PassDescriptor:
     jump_columns: int
     column_skip: int
     column_jump: int
+    branch_channels: int
     maximum: bool
     first_word: int
     slice_words: int
@@ -209,6 +211,11 @@ class PassDescriptor:
     def stripes(self) -> int:
         """Stripes of the map: pairs of convolution rows."""
         return (self.out_rows + 1) // 2
+
+    @property
+    def in_blocks(self) -> list[int]:
+        """Channels of each block of the input map."""
+        return block_sizes(self.in_channels, self.branch_channels, self.block_channels)
 
     @property
     def leads(self) -> tuple[int, ...]:
@@ -234,6 +241,19 @@ class PassDescriptor:
             for work in self.clusters
         ]
         return packed
+
+
+def block_sizes(channels: int, branch: int, block: int) -> list[int]:
+    """Channels of each block of a map: branches of `branch`, each cut into blocks of `block`.
+
+    The last branch may be smaller, and so may the last block of each.
+    """
+    return [
+        min(block, end - first)
+        for start in range(0, channels, branch)
+        for end in (min(start + branch, channels),)
+        for first in range(start, end, block)
+    ]
 
 
 def pack_word(layout: Sequence[tuple[str, int]], values: dict[str, int]) -> int:

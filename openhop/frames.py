@@ -9,6 +9,9 @@ import numpy as np
 
 Frame = Literal["random", "clustered"]
 
+#: The same, or a picture through a trained network.
+Data = Literal[Frame, "photo"]
+
 #: Cells of the coarse grid between whose random nodes a smooth picture is interpolated, each way.
 CELLS = 4
 #: Brightness of the whole picture against that of each channel by itself.

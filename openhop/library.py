@@ -1,4 +1,4 @@
-"""What ships with OpenHop: networks by name, their sample pictures, tables of layers."""
+"""What goes by a name: networks, bundled or fetched, their sample pictures, tables of layers."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 
 from compiler.errors import CompileError
 from compiler.onnx_import import import_onnx
-from golden.network import Network
+from golden.network import Conv, Network
+from openhop import fetching
 from openhop.pictures import load_picture
 
 HERE = Path(__file__).parent
@@ -38,7 +39,8 @@ def is_table(name: str) -> bool:
     """Whether a name or path means a table of layers and not a network."""
     if name.endswith(".csv"):
         return True
-    return name in tables() and name not in NETWORKS and not Path(name).exists()
+    networks = (*NETWORKS, *fetching.NETWORKS)
+    return name in tables() and name not in networks and not Path(name).exists()
 
 
 def table_path(name: str | Path) -> Path:
@@ -68,15 +70,24 @@ def model_path(model: str | Path) -> Path:
     Raises
     ------
     CompileError
-        If there is neither a bundled network nor a file of that name.
+        If there is neither a network nor a file of that name, or it is not fetched yet.
     """
     if str(model) in NETWORKS:
         return models() / NETWORKS[str(model)]
+    if str(model) in fetching.NETWORKS:
+        folder = fetching.fetched(str(model))
+        if folder is None:
+            raise CompileError(
+                str(model),
+                "is not fetched yet",
+                f"run `openhop fetch {model}`; {model}.csv is a table of its layers",
+            )
+        return folder / f"{model}.onnx"
     path = Path(model)
     if not path.is_file():
-        known = ", ".join(NETWORKS)
+        known = ", ".join((*NETWORKS, *fetching.NETWORKS))
         raise CompileError(
-            str(model), "is neither a file nor a bundled network", f"give an ONNX file or {known}"
+            str(model), "is neither a file nor a known network", f"give an ONNX file or {known}"
         )
     return path
 
@@ -98,14 +109,16 @@ def default_preset(network: Network) -> str:
         ("mac",): "nullhop",
         ("l1",): "nullhop_l1",
         ("l1", "mac"): "nullhop8+nullhop_l1",
-    }[tuple(sorted({layer.pe for layer in network.layers}))]
+    }[tuple(sorted({layer.pe for layer in network.layers if isinstance(layer, Conv)}))]
 
 
 def sample_pictures(model: str | Path) -> list[Path]:
-    """Pictures that are bundled with a network; none if it is not a bundled one."""
-    if str(model) not in NETWORKS:
+    """Pictures that came with a network; of a fetched one, which is large, only the first."""
+    fetched = str(model) in fetching.NETWORKS
+    if str(model) not in NETWORKS and not fetched:
         return []
-    return sorted((model_path(model).parent / "pictures").glob("*.png"))
+    pictures = sorted((model_path(model).parent / "pictures").glob("*.png"))
+    return pictures[:1] if fetched else pictures
 
 
 def first_input(network: Network, pictures: list[Path]) -> tuple[np.ndarray, str]:

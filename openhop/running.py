@@ -10,7 +10,7 @@ import numpy as np
 from compiler.errors import CompileError
 from golden.network import Network
 from golden.params import Build
-from openhop.figures import LayerFigures, Sums, total
+from openhop.figures import HostLayer, LayerFigures, Sums, on_core, total
 from openhop.library import true_label
 from openhop.pictures import load_picture
 from sim.network import Engine, LayerRun, NetworkRunner
@@ -57,9 +57,11 @@ class Report:
     pictures : tuple of Picture
         Labels, in the order of the pictures.
     layers : tuple of LayerFigures
-        Sums over all pictures.
+        The core's layers, sums over all pictures.
+    host : tuple of HostLayer
+        Layers between them that the host computes; they have no cycles.
     first : tuple of LayerRun
-        The maps of the first picture, layer by layer.
+        The maps of the first picture, for each of the core's layers.
     sim_cycles_per_s : float or None
         Speed of the RTL simulation, compilation left out.
     """
@@ -69,6 +71,7 @@ class Report:
     engine: Engine
     pictures: tuple[Picture, ...]
     layers: tuple[LayerFigures, ...]
+    host: tuple[HostLayer, ...]
     first: tuple[LayerRun, ...]
     sim_cycles_per_s: float | None
 
@@ -114,6 +117,7 @@ class Report:
             "labels": [picture.label for picture in self.pictures],
             "pictures": [picture.json() for picture in self.pictures],
             "layers": [layer.json() for layer in self.layers],
+            "host": [layer.json() for layer in self.host],
             "total": self.total.json(),
             "sim_cycles_per_s": self.sim_cycles_per_s,
         }
@@ -146,7 +150,8 @@ def run_network(
     runs: list[list[LayerRun]] = []
     with NetworkRunner(network, build, engine=engine, wave=wave) as runner:
         for index, x in enumerate(inputs):
-            steps = _steps(progress, index, len(network.layers)) if progress else None
+            layers = sum(bool(plan.descriptors) for plan in runner.program.plans)
+            steps = _steps(progress, index, layers) if progress else None
             runs.append(runner.run(x, progress=steps))
             if progress:
                 progress(index + 1)
@@ -159,8 +164,13 @@ def run_network(
             Picture(path.name, label(network, run[-1].y), true_label(path, network))
             for path, run in zip(pictures, runs, strict=True)
         ),
-        layers=tuple(LayerFigures.of(of_layer) for of_layer in zip(*runs, strict=True)),
-        first=tuple(runs[0]),
+        layers=tuple(
+            LayerFigures.of(of_layer)
+            for of_layer in zip(*runs, strict=True)
+            if on_core(of_layer[0])
+        ),
+        host=tuple(HostLayer.of(run) for run in runs[0] if not on_core(run)),
+        first=tuple(filter(on_core, runs[0])),
         sim_cycles_per_s=speed,
     )
 

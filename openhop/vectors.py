@@ -81,24 +81,26 @@ class LayerVectors:
 
 
 def layer_vectors(network: Network, build: Build, x: np.ndarray) -> Iterator[LayerVectors]:
-    """Compute the vectors of a network's layers for one raw input map.
+    """Compute the vectors of a network's layers on the core for one raw input map.
 
     Raises
     ------
     CompileError
         If the build cannot run the network.
     """
-    program = lay_out(plan_network(network, build))
+    program = lay_out(plan_network(network, build), network.sources)
     maps = network.run(x)
     memory = program.load()
     for place, values in zip(program.places, maps, strict=True):
         place.store(memory, place.encode(values))
     for i, (plan, moves) in enumerate(zip(program.plans, program.moves, strict=True)):
-        source = program.places[i]
+        if not isinstance(plan, LayerPlan):
+            continue
+        x = network.input_map(i, maps)
         yield LayerVectors(
             plan=plan,
             stem=f"{i:02d}_" + re.sub(r"\W+", "_", plan.layer.name).strip("_"),
-            x=maps[i],
+            x=x,
             y=maps[i + 1],
             control=np.frombuffer(b"".join(memory.fetch(t) for t in moves.control), "<u8"),
             beats=map_beats([memory.fetch(t) for t in moves.maps]),
@@ -106,9 +108,9 @@ def layer_vectors(network: Network, build: Build, x: np.ndarray) -> Iterator[Lay
             counts=layer_counts(
                 build,
                 plan.pass_data,
-                maps[i],
+                x,
                 maps[i + 1],
-                [ranges for _, ranges in source.blocks],
+                [ranges for _, ranges in program.taken[i].blocks],
             ),
         )
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compiler.onnx_import import NodeVerdict, Verdict
-from openhop.figures import CAUSES, LayerFigures, Sums, total
+from openhop.figures import CAUSES, HostLayer, LayerFigures, Sums, total
 from openhop.layer_table import Refusal
 from openhop.output import table
 from openhop.running import WIDE_CHANNELS, Picture, Report
@@ -28,6 +28,7 @@ def report(result: Report) -> Iterator[RenderableType]:
     over = "1 picture" if pictures == 1 else f"sum over {pictures} pictures"
     title = f"{result.model} on {result.preset}, {over}"
     yield from layers(title, result.layers, checked=result.engine == "rtl")
+    yield from host(result.host)
     yield from summary(result)
 
 
@@ -51,6 +52,22 @@ def layers(title: str, figures: Sequence[LayerFigures], *, checked: bool) -> Ite
         part.add_section()
     add("total", ("", "", ""), total(layer.sums for layer in figures), "bold")
     yield from (work, cycles, causes)
+
+
+def host(layers: Sequence[HostLayer]) -> Iterator[Table]:
+    """Return a table of the layers that the host computes, if there are any."""
+    if not layers:
+        return
+    result = table(
+        "On the host, between layers of the core; not in the figures",
+        *("layer", "input", "kind", "output"),
+        left=4,
+    )
+    for layer in layers:
+        result.add_row(
+            layer.name, shape(layer.in_shape), f"host {kernel(layer)}", shape(layer.out_shape)
+        )
+    yield result
 
 
 def refusals(refused: Sequence[Refusal]) -> Iterator[Text]:
@@ -116,14 +133,14 @@ def shape(sizes: tuple[int, int, int]) -> str:
     return "x".join(map(str, sizes))
 
 
-def kernel(layer: LayerFigures) -> str:
-    """Write kernel, stride and pool of a layer."""
+def kernel(layer: LayerFigures | HostLayer) -> str:
+    """Write kind, kernel, stride and pool of a layer."""
     text = "x".join(map(str, layer.kernel))
     if layer.kind != "conv":
         text = f"{layer.kind} {text}"
     if layer.stride != (1, 1):
         text += f" /{layer.stride[0]}x{layer.stride[1]}"
-    return f"{text}, pool" if layer.pool else text
+    return f"{text}, pool" if isinstance(layer, LayerFigures) and layer.pool else text
 
 
 def _picture(picture: Picture) -> Text:

@@ -67,6 +67,12 @@ def cached(room: str, key: str, make: Callable[[Path], None]) -> Path:
     return entry
 
 
+def stored(room: str, key: str) -> Path | None:
+    """Return the folder `room`/`key` of the cache if it is there; it counts as used now."""
+    entry = cache_dir() / room / key
+    return entry if _used(entry) else None
+
+
 def _used(entry: Path) -> bool:
     """Whether the entry is there; if so it counts as used now."""
     try:

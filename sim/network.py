@@ -11,9 +11,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.host import HostPlan
 from compiler.memory import Program, lay_out
-from compiler.plan import LayerPlan, plan_network
-from golden.cycles.core import Counts, LayerData, chain_counts
+from compiler.plan import LayerPlan, Plan, plan_network
+from golden.cycles.causes import Counts
+from golden.cycles.core import LayerData, chain_counts
 from golden.mover import LayerMoves, Memory
 from golden.network import Network
 from golden.params import Build, ceil_div, check_side_by_side
@@ -31,10 +33,10 @@ class LayerRun:
     `x` is the raw input map, `y` the raw output map that the engine gave, `golden` what it must
     be. `counters` are the core's (the model's, where golden is the engine), `model` the predicted
     ones. `in_bytes` and `out_bytes` are the segments of the maps as they crossed the pins,
-    `control_bytes` the control stream.
+    `control_bytes` the control stream. Where the host computes, all of these are zero.
     """
 
-    plan: LayerPlan
+    plan: Plan
     x: np.ndarray
     y: np.ndarray
     golden: np.ndarray
@@ -104,8 +106,9 @@ class NetworkRunner:
         self.network, self.engine = network, engine
         if not isinstance(build, Build):
             check_side_by_side(build)
-        self.program: Program = lay_out(plan_network(network, build))
-        self.builds = tuple(dict.fromkeys(plan.build for plan in self.program.plans))
+        self.program: Program = lay_out(plan_network(network, build), network.sources)
+        on_core = [plan for plan in self.program.plans if isinstance(plan, LayerPlan)]
+        self.builds = tuple(dict.fromkeys(plan.build for plan in on_core))
         if wave and len(self.builds) > 1:
             raise SimulationError(
                 f"{wave}: one file cannot take the waves of {len(self.builds)} cores"
@@ -135,7 +138,7 @@ class NetworkRunner:
     def run(self, x: np.ndarray, progress: Progress | None = None) -> list[LayerRun]:
         """Run one picture, a raw input map (H, W, C), through all layers.
 
-        Every layer takes from memory what the layer before put there.
+        Every layer takes from memory what the layers before put there.
 
         Raises
         ------
@@ -143,32 +146,34 @@ class NetworkRunner:
             If the core meets a fault or does not end.
         """
         maps = self.network.run(x)
-        memory = self.program.load()
-        self.program.places[0].store(memory, self.program.places[0].encode(maps[0]))
+        program, memory = self.program, self.program.load()
+        program.places[0].store(memory, program.places[0].encode(maps[0]))
         models = {build: chain_counts(build, self._timing(maps, build)) for build in self.builds}
         taken = dict.fromkeys(self.builds, 0)  # words of each core's control stream
         runs = []
-        for i, plan in enumerate(self.program.plans):
-            model = next(models[plan.build])
-            given, expected = maps[i], maps[i + 1]
-            target = self.program.places[i + 1]
-            moves = self.program.moves[i]
-            if self._cores:
+        for i, (plan, moves) in enumerate(zip(program.plans, program.moves, strict=True)):
+            target, model = program.places[i + 1], Counts()
+            if isinstance(plan, HostPlan):
+                given = program.taken[i].fetch(memory).to_dense()
+                target.store(memory, target.encode(plan.layer.run(given)))
+            else:
+                model = next(models[plan.build])
+            counters = {name: getattr(model, name) for name in COUNTERS}
+            if isinstance(plan, LayerPlan) and self._cores:
                 counters, count = self._run_layer(plan.build, moves, memory, taken, progress)
                 taken[plan.build] += count
-            else:
-                target.store(memory, target.encode(expected))
-                counters = {name: getattr(model, name) for name in COUNTERS}
+            elif isinstance(plan, LayerPlan):
+                target.store(memory, target.encode(maps[i + 1]))
             runs.append(
                 LayerRun(
                     plan=plan,
-                    x=given,
+                    x=self.network.input_map(i, maps),
                     y=target.fetch(memory).to_dense(),
-                    golden=expected,
+                    golden=maps[i + 1],
                     counters=counters,
                     model=model,
                     in_bytes=sum(len(memory.fetch(t)) for t in moves.maps),
-                    out_bytes=target.fetch(memory).total_bytes,
+                    out_bytes=target.fetch(memory).total_bytes if moves.outputs else 0,
                     control_bytes=sum(t.length for t in moves.control),
                 )
             )
@@ -176,11 +181,14 @@ class NetworkRunner:
 
     def _timing(self, maps: list[np.ndarray], build: Build) -> Iterator[LayerData]:
         """What the cycle model needs of each layer of a build."""
-        for i, plan in enumerate(self.program.plans):
-            if plan.build != build:
-                continue
-            ranges = [ranges for _, ranges in self.program.places[i].blocks]
-            yield LayerData(passes=plan.pass_data, x=maps[i], y=maps[i + 1], in_ranges=ranges)
+        for i, (plan, taken) in enumerate(zip(self.program.plans, self.program.taken, strict=True)):
+            if isinstance(plan, LayerPlan) and plan.build == build:
+                yield LayerData(
+                    passes=plan.pass_data,
+                    x=self.network.input_map(i, maps),
+                    y=maps[i + 1],
+                    in_ranges=[ranges for _, ranges in taken.blocks],
+                )
 
     def _run_layer(
         self,

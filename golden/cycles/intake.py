@@ -47,8 +47,7 @@ def row_cycles(
     d = descriptor
     steps, starts, ends = [], [], []
     first_step = first_word = 0
-    for b, first_channel in enumerate(range(0, d.in_channels, d.block_channels)):
-        channels = min(d.block_channels, d.in_channels - first_channel)
+    for b, channels in enumerate(d.in_blocks):
         words = ceil_div(channels, build.word_pixels)
         block = counts[:, :, first_word : first_word + words]
         sizes = step_bytes(build, block, channels, dense=d.dense)

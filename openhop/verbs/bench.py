@@ -1,4 +1,4 @@
-"""`openhop bench`: a table of layers in RTL, against the model, the ideal and dense machines."""
+"""`openhop bench`: a table of layers, or a trained network, beside ideal and dense machines."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from compiler.errors import CompileError
-from golden.params import preset
+from golden.params import Build, preset
 from openhop import library, views
 from openhop.bench_records import compare, load, record_path, save
-from openhop.benching import Bench, bench
+from openhop.benching import Bench, bench, bench_network
 from openhop.figures import Sums
 from openhop.frames import Frame
 from openhop.output import bar, require_writable, show, table, write_json
@@ -33,6 +33,9 @@ def main(
 ) -> int:
     """Run, print and write; 0 if every layer ran and all is as the models say, else 1."""
     build = preset(build_name)
+    if not library.is_table(table):
+        _require_plain(table, zeros, frame, layers)
+        return _network(table, build, engine, json, record=record)
     path = library.table_path(table)
     share = None if zeros is None else zeros / 100
     place = record_path(path.stem, build.name, share, frame)
@@ -54,6 +57,31 @@ def main(
     return 0 if result.passed else 1
 
 
+def _network(model: str, build: Build, engine: Engine, json: Path | None, *, record: bool) -> int:
+    network = library.load(model)
+    pictures = library.sample_pictures(model)
+    if not pictures:
+        raise CompileError(model, "has no picture of its own", "use `openhop run --images`")
+    place = record_path(network.name, build.name, None, "photo")
+    require_writable(json, place if record else None)
+    with bar(f"preparing {build.name}, once for all runs") as shown:
+        result = bench_network(network, build, pictures[0], engine=engine, progress=shown.show)
+    show(_report(result))
+    show(_changes(result, place))
+    write_json(json, result.json())
+    if record:
+        show([Text(f"Recorded in {save(result)}")])
+    return 0 if result.passed else 1
+
+
+def _require_plain(model: str, zeros: float | None, frame: Frame, layers: str) -> None:
+    given = {"--zeros": zeros is not None, "--frame": frame != "random", "--layers": bool(layers)}
+    for option in (option for option, is_given in given.items() if is_given):
+        raise CompileError(
+            option, f"{model} is a network, whose maps are what they are", "give a table of layers"
+        )
+
+
 def _require_recordable(path: Path, names: list[str], *, bundled: bool) -> None:
     if names:
         raise CompileError("--record", "needs the whole table", "leave out --layers")
@@ -62,14 +90,21 @@ def _require_recordable(path: Path, names: list[str], *, bundled: bool) -> None:
 
 
 def _report(result: Bench) -> Iterator[RenderableType]:
-    zeros = "of the table" if result.zeros is None else f"{percent(result.zeros)} %"
-    how = "chained" if result.chained else "each layer by itself"
-    title = f"{result.table} on {result.preset}, {how}, {result.frame} frame, zeros {zeros}"
     figures = [layer.figures for layer in result.layers]
-    yield from views.layers(title, figures, checked=result.engine == "rtl")
+    yield from views.layers(_title(result), figures, checked=result.engine == "rtl")
+    yield from views.host(result.host)
     yield _beside(result)
     yield from views.refusals(result.refused)
     yield from _summary(result)
+
+
+def _title(result: Bench) -> str:
+    what = f"{result.table} on {result.preset}"
+    if result.picture:
+        return f"{what}, {result.picture}"
+    zeros = "of the table" if result.zeros is None else f"{percent(result.zeros)} %"
+    how = "chained" if result.chained else "each layer by itself"
+    return f"{what}, {how}, {result.frame} frame, zeros {zeros}"
 
 
 def _beside(result: Bench) -> Table:
@@ -87,7 +122,8 @@ def _beside(result: Bench) -> Table:
 
     for layer in result.layers:
         near = "-" if layer.clustering is None else f"{layer.clustering:.2f}"
-        data = (percent(layer.zeros_target), near)
+        due = "-" if layer.zeros_target is None else percent(layer.zeros_target)
+        data = (due, near)
         add(layer.figures.name, data, layer.figures.sums, layer.systolic)
     beside.add_section()
     add("total", ("", ""), result.total, result.systolic, "bold")

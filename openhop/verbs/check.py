@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from compiler.blocks import block_channels
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
 from compiler.plan import build_for, check_layer
-from golden.network import Network
+from golden.network import Conv, Network
 from golden.params import Build, presets
 from openhop import library, views
 from openhop.output import require_writable, show, write_json
@@ -40,15 +41,22 @@ def on_build(
 ) -> Iterator[NodeVerdict]:
     """Judge the nodes of a network that OpenHop runs once more, for builds of the core."""
     refused: dict[str, str] = {}
-    for layer, shape in zip(network.layers, network.shapes, strict=False):
+    for layer, shape in zip(network.layers, network.in_shapes, strict=True):
+        if not isinstance(layer, Conv):
+            continue
         try:
             check_layer(layer, shape, build_for(layer, builds))
         except CompileError as error:
             refused[layer.name] = error.reason
+    try:
+        block_channels(network, builds if isinstance(builds, Build) else builds[0])
+    except CompileError as error:
+        names = {f"layer {layer.name!r}": layer.name for layer in network.layers}
+        refused[names[error.where]] = error.reason
     for node in verdicts:
         # A layer has the name of its node, without what the quantiser appended.
         layer = node.name.removesuffix("_quant")
-        reason = refused.get(layer) if node.verdict is Verdict.CORE else None
+        reason = refused.get(layer) if node.verdict is not Verdict.FOLDED else None
         yield replace(node, verdict=Verdict.UNSUPPORTED, note=reason) if reason else node
 
 

@@ -16,6 +16,15 @@ from onnxruntime.quantization import (
 INPUT, OUTPUT = "x", "y"
 CALIBRATION = 16
 
+#: Operators of ONNX Runtime's own.
+CONTRIBUTED = (
+    "QGemm",
+    "QLinearAdd",
+    "QLinearConcat",
+    "QLinearGlobalAveragePool",
+    "QLinearSoftmax",
+)
+
 
 class Builder:
     """A chain of float nodes with random weights, from an input (1, C, H, W) on.
@@ -178,7 +187,7 @@ class HandBuilder:
                 continue
             names.append(f"{output}_{index}")
             self.initializers.append(numpy_helper.from_array(np.asarray(value), names[-1]))
-        domain = "com.microsoft" if op in ("QGemm", "QLinearAdd", "QLinearSoftmax") else ""
+        domain = "com.microsoft" if op in CONTRIBUTED else ""
         domain = "openhop" if op == "AdderConv" else domain
         name = f"make_{output}"
         self.nodes.append(helper.make_node(op, names, [output], name, domain=domain, **attributes))
@@ -237,6 +246,22 @@ class QuantisedChain(HandBuilder):
     def pool(self) -> "QuantisedChain":
         """Append a 2x2 MaxPool with stride 2."""
         return self.node("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+
+    def branches(self, *outputs: int, **attributes: object) -> list[str]:
+        """Append 3x3 convolutions side by side that keep the size; return what they give."""
+        trunk, channels, found = self.last, self.channels, []
+        for count in outputs:
+            self.last, self.channels = trunk, channels
+            found.append(self.conv(count, pads=[1, 1, 1, 1], **attributes).last)
+        return found
+
+    def concat(self, *names: str, channels: int) -> "QuantisedChain":
+        """Append a QLinearConcat of some tensors, which have so many channels together."""
+        steps = [self.SCALE, self.ZERO]
+        inputs = [*steps, *(item for name in names for item in (name, *steps))]
+        self.last = self.add("QLinearConcat", inputs, f"t{len(self.nodes)}", axis=1)
+        self.channels = channels
+        return self
 
     def real(self) -> "QuantisedChain":
         """Append a DequantizeLinear."""

@@ -9,7 +9,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from golden.network import Network
+from golden.network import Conv, Network
 
 LAYERS = ("Conv", "Gemm", "MatMul", "QGemm", "QLinearConv", "QLinearMatMul")
 
@@ -88,8 +88,19 @@ def golden(network: Network, raw: np.ndarray) -> Iterator[tuple[Place, np.ndarra
     maps = network.run(raw)
     yield (0, False), maps[0]
     for index, layer in enumerate(network.layers):
-        yield (index + 1, False), replace(layer, pool=False).run(maps[index])
+        if isinstance(layer, Conv):
+            unpooled = replace(layer, pool=False).run(network.input_map(index, maps))
+            yield (index + 1, False), unpooled
         yield (index + 1, layer.pool), maps[index + 1]
+
+
+def compare_layers(model: onnx.ModelProto, network: Network, x: np.ndarray) -> None:
+    """Compare what each layer gives with the tensor of its name, which ONNX Runtime computes."""
+    names = [layer.name.removeprefix("make_") for layer in network.layers]
+    maps = network.run(network.quantise_input(hwc(x)))
+    for name, value, found in zip(names, run(model, names, x), maps[1:], strict=True):
+        np.testing.assert_array_equal(found, hwc(value), err_msg=name)
+        assert found.dtype == value.dtype
 
 
 def compare(expected: dict[Place, np.ndarray], network: Network, x: np.ndarray) -> None:
@@ -133,8 +144,13 @@ def exact_reference(model: onnx.ModelProto, x: np.ndarray) -> dict[Place, np.nda
     16-bit networks in float32, which rounds sums of more than 24 bits.
     """
     names = places(model)
-    evaluator = ReferenceEvaluator(
-        exposed(model, list(names.values())), new_ops=[DequantizeLinear, QuantizeLinear]
-    )
-    values = evaluator.run(list(names.values()), {model.graph.input[0].name: x})
+    values = exact_run(model, list(names.values()), x)
     return {place: hwc(value) for place, value in zip(names, values, strict=True)}
+
+
+def exact_run(model: onnx.ModelProto, names: list[str], x: np.ndarray) -> list[np.ndarray]:
+    """As `run`, by ONNX's own evaluator in float64 (`exact_reference`)."""
+    evaluator = ReferenceEvaluator(
+        exposed(model, names), new_ops=[DequantizeLinear, QuantizeLinear]
+    )
+    return list(evaluator.run(names, {model.graph.input[0].name: x}))

@@ -5,8 +5,9 @@ import pytest
 from onnx import helper
 
 from compiler.errors import CompileError
-from compiler.geometry import check_pool, read_convolution, read_window
-from golden.conv import output_size
+from compiler.geometry import read_convolution, read_pool, read_window
+from golden.conv import max_pool, output_size
+from tests.golden import onnxrun
 
 
 def node(op: str = "Conv", **given):
@@ -68,38 +69,50 @@ def test_a_convolution_that_the_core_lacks_is_refused(given, weights, message):
 
 
 @pytest.mark.parametrize(
-    ("given", "size"),
-    [({}, (4, 6)), ({}, (5, 7)), ({"ceil_mode": 1}, (4, 6)), ({"auto_pad": "SAME_UPPER"}, (4, 6))],
-)
-def test_the_core_s_own_pool(given, size):
-    pool = node("MaxPool", kernel_shape=[2, 2], strides=[2, 2], **given)
-    assert check_pool(pool, *size) is None
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "size", "pads"),
     [
-        ({"kernel_shape": [3, 3], "strides": [2, 2]}, r"pools 3x3 with strides \[2, 2\]; use ker"),
-        ({"kernel_shape": [2, 2]}, r"pools 2x2 with strides \[1, 1\]; use kernel_shape=\[2, 2\]"),
-        ({"kernel_shape": [2]}, "has a kernel of 1 dimensions"),
-        (
-            {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 1, 1]},
-            "pads its map of 5x6; use no pads and ceil_mode=0: an odd row or column is dropped",
-        ),
-        ({"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, "pads its map of 5x6"),
-        (
-            {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
-            "pads its map of 5x6",
-        ),
+        ({}, (5, 7), (0, 0, 0, 0)),
+        ({"pads": [1, 0, 1, 2]}, (5, 7), (1, 0, 1, 2)),
+        ({"auto_pad": "SAME_UPPER"}, (5, 8), (1, 0, 1, 1)),
+        ({"auto_pad": "SAME_UPPER", "ceil_mode": 1}, (5, 8), (1, 0, 1, 1)),
+        ({"ceil_mode": 1}, (5, 7), (0, 0, 0, 0)),
+        ({"ceil_mode": 1}, (6, 8), (0, 0, 1, 1)),
+        ({"ceil_mode": 1, "pads": [1, 1, 1, 1]}, (6, 8), (1, 1, 2, 2)),
+        # A window that begins behind the map and its first padding is left out.
+        ({"ceil_mode": 1, "kernel_shape": [1, 1], "strides": [3, 3]}, (5, 7), (0, 0, 0, 0)),
     ],
 )
-def test_another_pool_is_refused(given, message):
-    with pytest.raises(CompileError, match=rf"n \(MaxPool\): {message}"):
-        check_pool(node("MaxPool", **given), 5, 6)
+def test_pads_of_a_pool(given, size, pads):
+    pool = node("MaxPool", **{"kernel_shape": [3, 3], "strides": [2, 2], **given})
+    assert read_pool(pool, *size).pads(*size) == pads
+
+
+def test_a_pool_is_as_large_as_onnx_runtime_s():
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        kernel = rng.integers(1, 5, 2).tolist()
+        given = {
+            "kernel_shape": kernel,
+            "strides": rng.integers(1, 4, 2).tolist(),
+            "pads": rng.integers(0, np.tile(kernel, 2)).tolist(),
+            "ceil_mode": int(rng.integers(2)),
+        }
+        x = rng.normal(size=(*rng.integers(5, 12, 2).tolist(), 2)).astype(np.float32)
+        pool = helper.make_node("MaxPool", ["x"], ["y"], **given)
+        (expected,) = onnxrun.run([pool], x, {"y": np.dtype(np.float32)}, {})
+        window = read_pool(pool, *x.shape[:2])
+        pads = window.pads(*x.shape[:2])
+        found = max_pool(x.view(np.int32), window.kernel, window.stride, pads)
+        assert found.shape == expected.shape, given
+
+
+def test_a_pool_of_one_dimension_is_refused():
+    with pytest.raises(CompileError, match=r"n \(MaxPool\): has a kernel of 1 dimensions"):
+        read_pool(node("MaxPool", kernel_shape=[2]), 5, 6)
 
 
 def test_a_pool_with_indices_is_refused():
     pool = node("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
     pool.output.append("indices")
     with pytest.raises(CompileError, match=r"n \(MaxPool\): gives indices; remove its second"):
-        check_pool(pool, 4, 4)
+        read_pool(pool, 4, 4)

@@ -15,6 +15,7 @@ from compiler.plan import plan_network
 from golden.mover import ALIGN, Memory, Stream
 from golden.network import Conv, Network, TensorFormat
 from golden.params import Build
+from golden.pooling import MaxPool
 from golden.requant import Shift
 from golden.segment import segment_room
 from golden.sparsemap import MapError
@@ -234,3 +235,80 @@ def test_a_place_needs_no_network():
     y = np.arange(54).reshape(2, 3, 9) - 27
     place.store(memory, place.encode(y))
     assert (place.fetch(memory).to_dense() == y).all()
+
+
+def fire(channels: tuple[int, int] = (20, 12)) -> Network:
+    """Two branches that read one map, joined, then a pool of the host's, then a layer."""
+    rng = np.random.default_rng(4)
+
+    def conv(name: str, inputs: int, outputs: int, size: int) -> Conv:
+        return Conv(
+            name=name,
+            weights=rng.integers(-20, 20, (outputs, inputs, size, size)),
+            bias=rng.integers(-99, 99, outputs),
+            in_format=U8,
+            out_format=U8,
+            requant=Shift(8),
+            pads=(size // 2,) * 4,
+        )
+
+    layers = (
+        conv("left", 5, channels[0], 1),
+        conv("right", 5, channels[1], 3),
+        MaxPool("pool", (3, 3), (2, 2), U8),
+        conv("last", sum(channels), 9, 1),
+    )
+    return Network("fire", (7, 9, 5), U8, layers, sources=((0,), (0,), (1, 2), (3,)))
+
+
+def test_a_map_may_have_several_readers_and_a_reader_several_maps():
+    network = fire()
+    made = lay_out(plan_network(network, TINY), network.sources)
+    assert len(made.places) == 5
+    assert made.taken[0] is made.taken[1] is made.places[0]
+    assert made.taken[3] is made.places[3]
+    joined, left, right = made.taken[2], made.places[1], made.places[2]
+    assert joined.shape == (7, 9, 32)
+    assert joined.blocks == left.blocks + right.blocks
+    assert joined.slots == left.slots + right.slots
+    assert (joined.base, joined.end) == (left.base, right.end)
+    maps = network.run(np.random.default_rng(1).integers(0, 255, (7, 9, 5)))
+    memory = made.load()
+    for place, values in zip(made.places, maps, strict=True):
+        place.store(memory, place.encode(values))
+    assert (joined.fetch(memory).to_dense() == network.input_map(2, maps)).all()
+
+
+def test_nothing_is_moved_for_a_layer_of_the_host():
+    network = fire()
+    made = lay_out(plan_network(network, TINY), network.sources)
+    assert [moves.name for moves in made.moves] == ["left", "right", "pool", "last"]
+    idle = made.moves[2]
+    assert (idle.control, idle.maps, idle.outputs) == ((), (), ())
+    assert made.moves[3].maps
+
+
+def test_the_mover_joins_branches_row_by_row():
+    """Of each row, the blocks of one branch come behind those of the other."""
+    network = fire()
+    layers = (*network.layers[:2], replace(network.layers[3], name="join"))
+    network = Network("join", (7, 9, 5), U8, layers, sources=((0,), (0,), (1, 2)))
+    made = lay_out(plan_network(network, TINY), network.sources)
+    blocks = made.places[1].slots + made.places[2].slots
+    wanted = [slot.address for y in range(7) for block in blocks for slot in block[y]]
+    assert [t.address for t in made.moves[2].maps] == wanted
+
+
+def test_the_input_may_be_a_branch():
+    """It is placed in the blocks that the layer wants which joins it."""
+    network = fire()
+    layers = (network.layers[0], replace(network.layers[3], name="join"))
+    weights = np.ones((3, 24, 1, 1), int)
+    layers = (
+        replace(layers[0], weights=np.ones((20, 4, 1, 1), int)),
+        replace(layers[1], weights=weights, bias=np.zeros(3, int)),
+    )
+    network = Network("join", (7, 9, 4), U8, layers, sources=((0,), (0, 1)))
+    made = lay_out(plan_network(network, TINY), network.sources)
+    assert made.places[0].shape == (7, 9, 4)
+    assert made.taken[1].shape == (7, 9, 24)

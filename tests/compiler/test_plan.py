@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.cuts import choose_split, cut_columns, map_layout, splits
+from compiler.cuts import arrival_cycles, choose_split, cut_columns, map_layout, splits
 from compiler.errors import CompileError
 from compiler.plan import plan_layer, plan_network
 from golden.descriptor import PassDescriptor, descriptor_words
@@ -325,6 +325,46 @@ def test_the_split_follows_the_cost():
     # More teams than stripes and columns.
     split = choose_split(layer, 2, (0, 1), 8, capacity=99)
     assert (split.down, split.ranges) == (1, ((0, 1),))
+
+
+@pytest.mark.parametrize(
+    ("channels", "pixels", "cycles"),
+    [
+        (8, 8, 2),  # a sparsity map and a map word
+        (16, 8, 3),
+        (64, 8, 12),
+        (16, 16, 3),  # 2 bytes of sparsity map, 16 of values, 8 of them in a cycle
+        (64, 16, 9),
+    ],
+)
+def test_arrival(channels, pixels, cycles):
+    build = NULLHOP.replace(word_pixels=pixels)
+    assert arrival_cycles((3, 5, channels), build) == 3 * 5 * cycles
+
+
+def test_where_the_map_comes_in_slowly_teams_stand_abreast():
+    layer = a_layer((16, 64, 1, 1))
+    # Four stripes apart at a time, two abreast, is the least work;
+    assert choose_split(layer, 56, 56, 8, ring=29) == (4, ((0, 28), (28, 56)))
+    # but while rows come in more slowly than they are worked off, seven columns each.
+    slow = arrival_cycles((56, 56, 64), NULLHOP)
+    assert choose_split(layer, 56, 56, 8, ring=29, arrival=slow) == (
+        1,
+        cut_columns(56, 8, even=False),
+    )
+    (d,) = plan_layer(layer, (56, 56, 64), NULLHOP).descriptors
+    assert working(d) == (8, 28, 7)
+    # Three times as many sums for each pixel take longer than the map.
+    (d,) = plan_layer(a_layer((48, 64, 1, 1)), (56, 56, 64), NULLHOP).descriptors
+    assert working(d)[1:] != (28, 7)
+
+
+def test_a_map_that_is_on_chip_already_does_not_come_in():
+    """The first pass waits for the map, the second has it."""
+    layer = a_layer((8 + 4, 16, 1, 1))
+    first, second = plan_layer(layer, (8, 8, 16), TINY).descriptors
+    assert (first.load_map, second.load_map) == (True, False)
+    assert working(second) == (2, 2, 8)
 
 
 def test_pooled_cuts_are_even():

@@ -16,6 +16,7 @@ from tests.compiler.networks import (
     OUTPUT,
     Builder,
     HandBuilder,
+    QuantisedChain,
     inputs,
     qlinear_conv,
     quantise,
@@ -223,3 +224,34 @@ def test_float_input_is_refused():
     graph.add("QLinearConv", operands, OUTPUT)
     with pytest.raises(CompileError, match="its input is not quantised; quantise the network"):
         import_onnx(graph.model())
+
+
+def test_an_average_of_integers():
+    net = QuantisedChain((2, 9, 8)).conv(5)
+    steps = [net.SCALE, net.ZERO, np.float32(0.004), np.uint8(7)]
+    net.node("QLinearGlobalAveragePool", *steps)
+    net.node("DequantizeLinear", *steps[2:])
+    model = net.end()
+    network = import_onnx(model)
+    assert [layer.kind for layer in network.layers] == ["conv", "avgpool"]
+    oracle.compare_layers(model, network, inputs(np.random.default_rng(1), (2, 9, 8)))
+
+
+def test_an_average_with_its_channels_last_is_refused():
+    net = QuantisedChain().conv()
+    steps = [net.SCALE, net.ZERO] * 2
+    net.node("QLinearGlobalAveragePool", *steps, channels_last=1)
+    with pytest.raises(CompileError, match="has its channels last; export it with channels first"):
+        import_onnx(net.real().end())
+
+
+def test_a_concat_that_changes_the_scale_is_refused():
+    net = QuantisedChain().conv()
+    left, right = net.branches(3, 3)
+    steps = [net.SCALE, net.ZERO]
+    other = [np.float32(0.5), net.ZERO, left, *steps, right, *steps]
+    net.last = net.add("QLinearConcat", other, "joined", axis=1)
+    with pytest.raises(
+        CompileError, match=r"changes a map of u8 of scale 0.01.* to u8 of scale 0.5 and zero point"
+    ):
+        import_onnx(net.end())

@@ -3,7 +3,7 @@
 Against the hardware it stands in tests/hdl/test_intake.py.
 """
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden.cycles.intake import row_cycles
+from golden.descriptor import block_sizes
 from golden.params import Build, ceil_div, preset
 from golden.segment import encode_sparse
 
 TINY, TINY8, NULLHOP = preset("tiny"), preset("tiny8"), preset("nullhop")
 
 
-def a_pass(channels: int, block_channels: int = 128, *, dense: bool = False) -> SimpleNamespace:
+def a_pass(
+    channels: int, block_channels: int = 128, *, branch_channels: int = 4095, dense: bool = False
+) -> SimpleNamespace:
     """What the model needs of a pass descriptor."""
-    return SimpleNamespace(in_channels=channels, block_channels=block_channels, dense=dense)
+    in_blocks = block_sizes(channels, branch_channels, block_channels)
+    return SimpleNamespace(in_channels=channels, in_blocks=in_blocks, dense=dense)
 
 
 def word_counts(build: Build, pixels: np.ndarray) -> np.ndarray:
@@ -101,16 +105,18 @@ def test_every_segment_costs_two_cycles():
     build=st.sampled_from([TINY, TINY8, NULLHOP, TINY.replace(word_pixels=16)]),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 50)),
     groups=st.integers(1, 3),
+    branch=st.integers(1, 4),
     edges=st.sets(st.integers(1, 5)),
     density=st.floats(0, 1),
     seed=st.integers(0, 1000),
 )
-def test_equals_a_walk_through_the_bytes(build, shape, groups, edges, density, seed):
+def test_equals_a_walk_through_the_bytes(build, shape, groups, branch, edges, density, seed):
     rng = np.random.default_rng(seed)
     pixels = (rng.random(shape) < density).astype(f"u{build.act_bytes}")
     height, width, channels = shape
     ranges = list(pairwise([0, *sorted(e for e in edges if e < width), width]))
-    blocks = [(c, min(c + 16 * groups, channels)) for c in range(0, channels, 16 * groups)]
+    sizes = block_sizes(channels, 16 * branch, 16 * groups)
+    blocks = [(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
     wanted = [
         1
         + sum(
@@ -125,5 +131,6 @@ def test_equals_a_walk_through_the_bytes(build, shape, groups, edges, density, s
         for y in range(height)
     ]
     counts = word_counts(build, pixels)
-    result = row_cycles(build, a_pass(channels, 16 * groups), counts, [ranges] * len(blocks))
+    loaded = a_pass(channels, 16 * groups, branch_channels=16 * branch)
+    result = row_cycles(build, loaded, counts, [ranges] * len(blocks))
     assert result.tolist() == wanted

@@ -14,6 +14,7 @@ from golden.descriptor import (
     ClusterWork,
     Fault,
     PassDescriptor,
+    block_sizes,
     descriptor_words,
     pack_word,
 )
@@ -154,6 +155,23 @@ def test_fields_have_room_for_the_presets(name):
 @pytest.mark.parametrize(("out_rows", "stripes"), [(1, 1), (2, 1), (3, 2), (8, 4)])
 def test_a_stripe_is_two_rows(out_rows, stripes):
     assert PassDescriptor(**PLAIN | {"out_rows": out_rows}).stripes == stripes
+
+
+@pytest.mark.parametrize(
+    ("channels", "branch", "block", "sizes"),
+    [
+        (20, 20, 128, [20]),
+        (300, 300, 128, [128, 128, 44]),
+        (384, 192, 128, [128, 64, 128, 64]),
+        (400, 192, 128, [128, 64, 128, 64, 16]),
+        (256, 64, 128, [64] * 4),
+        (384, 384, 128, [128] * 3),
+    ],
+)
+def test_blocks_of_branches(channels, branch, block, sizes):
+    assert block_sizes(channels, branch, block) == sizes
+    fields = {"in_channels": channels, "branch_channels": branch, "block_channels": block}
+    assert PassDescriptor(**PLAIN | fields).in_blocks == sizes
 
 
 def test_faults_have_the_codes_of_the_manual():

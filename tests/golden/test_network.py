@@ -10,6 +10,7 @@ from onnx import helper
 from golden.conv import conv2d
 from golden.formats import Rounding
 from golden.network import Conv, Network, NetworkError, TensorFormat
+from golden.pooling import AvgPool, MaxPool
 from golden.requant import Scale, Shift
 from tests.golden import onnxrun
 
@@ -282,22 +283,6 @@ def test_maps_that_a_layer_cannot_take_are_refused(changes, shape, text):
         small_layer(**changes).out_shape(shape)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ((12, True, 1.0, 0), "a map must have 8 or 16 bits, not 12"),
-        ((8, True, 0.0, 0), "scale must be positive and finite, not 0.0"),
-        ((8, True, float("nan"), 0), "scale must be positive and finite, not nan"),
-        ((8, True, float("inf"), 0), "scale must be positive and finite, not inf"),
-        ((8, False, 1.0, -1), r"zero point must be 0 to 255 \(u8\), not -1"),
-        ((8, True, 1.0, 128), r"zero point must be -128 to 127 \(s8\), not 128"),
-    ],
-)
-def test_impossible_formats_are_refused(arguments, text):
-    with pytest.raises(NetworkError, match=f"^{text}$"):
-        TensorFormat(*arguments)
-
-
 def small_network(**changes):
     options = {
         "name": "net",
@@ -350,34 +335,6 @@ def test_inputs_that_do_not_fit_are_refused(x, text):
         small_network().run(x)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
-@pytest.mark.parametrize("seed", range(8))
-def test_quantise_is_quantizelinear(dtype, seed):
-    rng = np.random.default_rng(seed)
-    scale = 2.0 ** -rng.integers(1, 7) if seed % 2 else rng.uniform(0.001, 0.1)
-    form = random_format(rng, dtype, scale)
-    x = np.concatenate(
-        [
-            (rng.integers(-999, 999, 500) * np.float32(form.scale) / 2),  # ties, or next to them
-            rng.normal(0, 100 * form.scale, 500),
-            [1e30, -1e30, np.inf, -np.inf, 0.0],
-        ]
-    ).astype(np.float32)
-    node = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])
-    constants = {"s": np.float32(form.scale), "z": np.array(form.zero_point, dtype)}
-    (expected,) = onnxrun.run([node], x.reshape(1, 1, -1), {"y": np.dtype(dtype)}, constants)
-    result = form.quantise(x)
-    assert result.dtype == dtype
-    assert (result == expected.ravel()).all()
-    raw = np.arange(form.ints.min, form.ints.max + 1)
-    assert (form.quantise(form.dequantise(raw)) == raw).all()
-
-
-def test_what_is_not_a_number_is_not_quantised():
-    with pytest.raises(NetworkError, match=r"^a value to quantise is not a number$"):
-        S16.quantise(np.array([0.0, np.nan]))
-
-
 def test_a_picture_is_prepared_as_the_network_says():
     picture = np.arange(128, dtype=np.uint8).reshape(8, 8, 2)
     plain = small_network().quantise_input(picture)
@@ -405,3 +362,78 @@ def test_a_grey_picture_may_come_without_its_channel():
 def test_pictures_that_do_not_fit_are_refused(image, text):
     with pytest.raises(NetworkError, match=f"^{text}$"):
         small_network().quantise_input(image)
+
+
+def one_by_one(name, inputs, outputs, rng, **options):
+    weights = rng.integers(-99, 99, (outputs, inputs, 1, 1))
+    return small_layer(name=name, weights=weights, bias=np.arange(outputs), **options)
+
+
+def branched(rng, **changes):
+    """A fire module and what comes before and behind it, a pool in one branch."""
+    layers = (
+        one_by_one("squeeze", 2, 3, rng),
+        one_by_one("left", 3, 4, rng),
+        small_layer(name="right", weights=rng.integers(-99, 99, (3, 3, 3, 3)), pads=(1, 1, 1, 1)),
+        one_by_one("last", 9, 2, rng),
+    )
+    options = {"layers": layers, "sources": ((0,), (1,), (1,), (2, 0, 3))}
+    return small_network(**(options | changes))
+
+
+def test_branches_are_joined_along_the_channels():
+    rng = np.random.default_rng(3)
+    network = branched(rng)
+    assert network.shapes == [(8, 8, 2), (8, 8, 3), (8, 8, 4), (8, 8, 3), (8, 8, 2)]
+    assert network.in_shapes == [(8, 8, 2), (8, 8, 3), (8, 8, 3), (8, 8, 9)]
+    x = rng.integers(-999, 999, (8, 8, 2)).astype(np.int16)
+    squeeze, left, right, last = network.layers
+    maps = network.run(x)
+    s = squeeze.run(x)
+    joined = np.concatenate([left.run(s), x, right.run(s)], axis=2)
+    assert (network.input_map(3, maps) == joined).all()
+    for found, expected in zip(
+        maps, [x, s, left.run(s), right.run(s), last.run(joined)], strict=True
+    ):
+        assert (found == expected).all()
+
+
+def test_without_sources_each_layer_takes_the_one_before():
+    assert small_network().sources == ((0,), (1,))
+
+
+@pytest.mark.parametrize(
+    ("sources", "text"),
+    [
+        (((0,), (1,)), "sources must be given for 4 layers, not 2"),
+        (((0,), (1,), (1,), ()), r"layer 'last': takes the tensors \(\), there are 0 to 3 before"),
+        (((0,), (2,), (1,), (2, 3)), r"layer 'left': takes the tensors \(2,\), there are 0 to 1"),
+        (((0,), (1,), (-1,), (2, 3)), r"layer 'right': takes the tensors \(-1,\), there are 0 to"),
+        (((0,), (1,), (1,), (2, 3)), "layer 'last': takes 9 channels, not 7"),
+    ],
+)
+def test_impossible_branches_are_refused(sources, text):
+    with pytest.raises(NetworkError, match=f"^{text}"):
+        branched(np.random.default_rng(0), sources=sources)
+
+
+def test_branches_must_be_alike():
+    rng = np.random.default_rng(0)
+    layers = list(branched(rng).layers)
+    unlike = [*layers[:2], replace(layers[2], out_format=replace(S16, scale=0.5)), layers[3]]
+    with pytest.raises(NetworkError, match=r"layer 'last': takes .*, but layer 'right' gives"):
+        branched(rng, layers=tuple(unlike))
+    smaller = [*layers[:2], replace(layers[2], pads=(0, 0, 0, 0)), layers[3]]
+    with pytest.raises(NetworkError, match="layer 'last': concatenates maps of 8x8, 8x8, 6x6"):
+        branched(rng, layers=tuple(smaller))
+
+
+def test_pools_are_layers():
+    pools = (
+        MaxPool("max", (3, 3), (2, 2), S16),
+        AvgPool("mean", (3, 3), S16, S16, Shift(3, Rounding.HALF_EVEN)),
+    )
+    network = small_network(layers=pools)
+    assert network.shapes == [(8, 8, 2), (3, 3, 2), (1, 1, 2)]
+    x = np.random.default_rng(1).integers(-999, 999, (8, 8, 2))
+    assert (network.run(x)[-1] == pools[1].run(pools[0].run(x))).all()

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from golden.cycles.intake import row_cycles
-from golden.descriptor import ClusterWork, PassDescriptor
+from golden.descriptor import ClusterWork, PassDescriptor, block_sizes
 from golden.params import Build, ceil_div
 from golden.segment import encode_dense, encode_sparse
 from hdl.intake import Intake
@@ -24,6 +25,7 @@ class Load:
     build: Build
     shape: tuple[int, int, int]
     block_channels: int
+    branch_channels: int = 4095
     ranges: tuple[tuple[tuple[int, int], ...], ...]  # per block
     kernel_h: int = 3
     stride_h: int = 1
@@ -49,9 +51,8 @@ class Load:
     @property
     def blocks(self) -> list[slice]:
         """Channels of each block."""
-        channels = self.shape[2]
-        starts = range(0, channels, self.block_channels)
-        return [slice(c, min(c + self.block_channels, channels)) for c in starts]
+        sizes = block_sizes(self.shape[2], self.branch_channels, self.block_channels)
+        return [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
     @property
     def descriptor(self) -> PassDescriptor:
@@ -69,6 +70,7 @@ class Load:
             "in_cols": width,
             "in_channels": channels,
             "block_channels": self.block_channels,
+            "branch_channels": self.branch_channels,
             "in_zero": self.zero,
             "ring_rows": self.ring_rows,
             "row_pitch": width * col_pitch + self.row_gap,

@@ -9,7 +9,7 @@ from amaranth.back import rtlil
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from golden.descriptor import Fault
+from golden.descriptor import Fault, block_sizes
 from golden.params import ceil_div, preset
 from hdl.intake import Intake
 from tests.hdl.harness import PATTERNS
@@ -79,13 +79,15 @@ def some_loads(draw) -> list[Load]:
         channels = draw(st.integers(1, 40))
         step = build.word_pixels
         size = draw(st.sampled_from([channels, *range(step, channels, step)]))
+        branch = draw(st.sampled_from([4095, channels, *range(step, channels, step)]))
         signed = draw(st.booleans())
         low = -(1 << build.act_bits - 1) if signed else 0
         load = Load(
             build=build,
             shape=(height, width, channels),
             block_channels=size,
-            ranges=tuple(draw(column_ranges(width)) for _ in range(ceil_div(channels, size))),
+            branch_channels=branch,
+            ranges=tuple(draw(column_ranges(width)) for _ in block_sizes(channels, branch, size)),
             kernel_h=draw(st.integers(1, 7)),
             stride_h=draw(st.integers(1, 4)),
             ring_rows=draw(st.integers(1, 5)),
@@ -123,6 +125,23 @@ def test_full_blocks(name, dense):
         dense=dense,
         zero=115,
     )
+    check([load], run([load], stream([load])), exact=True)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_branches_of_blocks(name):
+    """Two whole branches and a smaller one, of two blocks, of two and of one."""
+    load = Load(
+        build=BUILDS[name],
+        shape=(3, 2, 432),
+        block_channels=128,
+        branch_channels=192,
+        ranges=(((0, 2),), ((0, 1), (1, 2)), ((0, 2),), ((0, 2),), ((0, 1), (1, 2))),
+        ring_rows=2,
+        density=0.7,
+        zero=115,
+    )
+    assert [block.stop for block in load.blocks] == [128, 192, 320, 384, 432]
     check([load], run([load], stream([load])), exact=True)
 
 

@@ -80,8 +80,8 @@ def test_a_bad_picture_for_vectors(refusal: Refuse):
         ("cut.onnx", "is not a complete ONNX file; export it or fetch it again"),
         ("empty.onnx", "holds no network; give an ONNX file with at least one layer"),
         ("text.png", "is not a complete ONNX file; export it or fetch it again"),
-        ("none.onnx", "is neither a file nor a bundled network; give an ONNX file or fashion, "),
-        (".", "is neither a file nor a bundled network; give an ONNX file or fashion, "),
+        ("none.onnx", "is neither a file nor a known network; give an ONNX file or fashion, fa"),
+        (".", "is neither a file nor a known network; give an ONNX file or fashion, "),
     ],
 )
 @pytest.mark.parametrize("verb", ["run", "check", "cycles", "vectors"])

@@ -37,6 +37,8 @@ def record(result) -> dict:
 
 def test_names():
     assert record_path("vgg16", "nullhop", None, "random") == FOLDER / "bench-vgg16-nullhop.json"
+    photo = record_path("squeezenet", "nullhop", None, "photo")
+    assert photo.name == "bench-squeezenet-nullhop-photo.json"
     both = record_path("vgg19", "tiny", 0.728, "clustered")
     assert both.name == "bench-vgg19-tiny-zeros72.8-clustered.json"
 
@@ -54,6 +56,8 @@ def test_a_record_names_its_command(result, tmp_path, monkeypatch):
     assert next(iter(content)) == "command"
     assert content["command"] == "openhop bench small --preset tiny --engine golden --record"
     assert compare(content, result) == []
+    photo = replace(result, table="squeezenet", frame="photo", engine="rtl")
+    assert command(photo) == "openhop bench squeezenet --preset tiny --record"
     other = replace(result, zeros=0.696, frame="clustered", engine="rtl")
     assert command(other).split(" tiny ")[1] == "--zeros 69.6 --frame clustered --record"
 

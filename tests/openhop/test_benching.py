@@ -1,14 +1,19 @@
 """Benches on a small core: chains and single layers in RTL, bit for bit and cycle for cycle."""
 
+import numpy as np
+import onnx
 import pytest
+from PIL import Image
 
 from compiler.errors import CompileError
 from golden.params import preset
 from openhop import library
 from openhop.bench_records import FOLDER, compare, load
-from openhop.benching import Bench, bench
+from openhop.benching import Bench, bench, bench_network
+from openhop.fetching import fetch
 from openhop.layer_table import COLUMNS, TableError
 from openhop.peers import Systolic
+from tests.compiler.networks import QuantisedChain
 
 TINY = preset("tiny")
 HEADER = ",".join(COLUMNS)
@@ -120,6 +125,33 @@ def test_what_stands_beside(table):
     assert content["layers"][1]["pool"] is True
 
 
+def test_a_network_with_a_picture(model, pictures):
+    network = library.load(model)
+    result = bench_network(network, TINY, pictures[0])
+    assert (result.table, result.frame, result.picture) == ("small", "photo", "first.png")
+    assert result.total.exact
+    assert result.total.as_predicted
+    assert [layer.figures.name for layer in result.layers] == [
+        layer.name for layer in network.layers
+    ]
+    assert {layer.zeros_target for layer in result.layers} == {None}
+    assert result.json()["picture"] == "first.png"
+    assert result.host == ()
+
+
+def test_layers_of_the_host_have_no_figures(tmp_path):
+    net = QuantisedChain((1, 8, 8)).conv(4).node("MaxPool", kernel_shape=[3, 3]).conv(3)
+    onnx.save(net.real().end(), tmp_path / "pooled.onnx")
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "picture.png")
+    network = library.load(tmp_path / "pooled.onnx")
+    result = bench_network(network, TINY, tmp_path / "picture.png", engine="golden")
+    assert len(result.layers) == 2
+    (pool,) = result.json()["host"]
+    assert (pool["kind"], pool["kernel"], pool["stride"]) == ("maxpool", [3, 3], [1, 1])
+    assert (pool["in_shape"], pool["out_shape"]) == ([6, 6, 4], [4, 4, 4])
+    assert result.total.cycles == sum(layer.figures.sums.cycles for layer in result.layers)
+
+
 def test_a_table_of_which_nothing_runs(table):
     with pytest.raises(CompileError, match="pads"):
         bench(table(WIDE), TINY, engine="golden")
@@ -138,12 +170,16 @@ def test_an_impossible_layer_names_its_line(table, lines):
 def test_records_hold(record):
     content = load(record)
     assert content
-    result = bench(
-        library.table_path(content["model"]),
-        preset(content["preset"]),
-        zeros=content["zeros"],
-        frame=content["frame"],
-    )
+    build = preset(content["preset"])
+    if content["frame"] == "photo":
+        name = content["model"]
+        fetch(name)
+        (picture,) = library.sample_pictures(name)
+        assert picture.name == content["picture"]
+        result = bench_network(library.load(name), build, picture)
+    else:
+        path = library.table_path(content["model"])
+        result = bench(path, build, zeros=content["zeros"], frame=content["frame"])
     assert compare(content, result) == []
     assert result.total.exact
     assert result.total.as_predicted

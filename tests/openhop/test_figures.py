@@ -7,8 +7,9 @@ import pytest
 
 from golden.network import Conv, Network, TensorFormat
 from golden.params import preset
+from golden.pooling import MaxPool
 from golden.requant import Shift
-from openhop.figures import CAUSES, LayerFigures, Sums, total
+from openhop.figures import CAUSES, HostLayer, LayerFigures, Sums, dense_ops, on_core, total
 from sim.network import NetworkRunner
 
 RAW = TensorFormat(8, signed=False, scale=1.0)
@@ -109,3 +110,20 @@ def test_json_has_the_documented_keys():
     ]
     assert layer.json()["out_shape"] == [2, 2, 6]
     assert tuple(layer.json()["stalls"]) == CAUSES
+
+
+def test_a_layer_of_the_host_has_no_operations():
+    pool = MaxPool("pool", (3, 3), (2, 2), RAW)
+    network = Network("net", (9, 7, 3), RAW, (pool,))
+    assert dense_ops(pool, network.input_shape) == 0
+    with NetworkRunner(network, preset("tiny"), engine="golden") as runner:
+        (run,) = runner.run(np.ones((9, 7, 3), np.uint8))
+    assert not on_core(run)
+    assert HostLayer.of(run).json() == {
+        "name": "pool",
+        "kind": "maxpool",
+        "in_shape": [9, 7, 3],
+        "out_shape": [4, 3, 3],
+        "kernel": [3, 3],
+        "stride": [2, 2],
+    }

@@ -71,6 +71,7 @@ def test_json_has_the_documented_keys(report):
         "labels",
         "pictures",
         "layers",
+        "host",
         "total",
         "sim_cycles_per_s",
     ]

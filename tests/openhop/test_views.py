@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from compiler.onnx_import import NodeVerdict, Verdict
 from openhop import views
-from openhop.figures import CAUSES
+from openhop.figures import CAUSES, HostLayer
 from openhop.layer_table import Refusal
 from openhop.running import Picture
 
@@ -141,3 +141,22 @@ def test_percent_and_shapes():
 def test_kernels(report, changes, written):
     plain = dataclasses.replace(report.layers[0], pool=False)
     assert views.kernel(dataclasses.replace(plain, **changes)) == written
+
+
+def test_layers_of_the_host_stand_apart():
+    layer = HostLayer(
+        name="pool",
+        kind="maxpool",
+        in_shape=(9, 8, 4),
+        out_shape=(4, 3, 4),
+        kernel=(3, 3),
+        stride=(2, 2),
+    )
+    (shown,) = views.host([layer])
+    assert [list(column.cells) for column in shown.columns] == [
+        ["pool"],
+        ["9x8x4"],
+        ["host maxpool 3x3 /2x2"],
+        ["4x3x4"],
+    ]
+    assert list(views.host([])) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim import cache
-from sim.cache import cache_dir, cached, digest
+from sim.cache import cache_dir, cached, digest, stored
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,14 @@ def test_an_entry_is_made_once():
     assert (entry / "file").read_text() == "content"
     assert cached("room", "key", refuse) == entry
     assert cached("room", "other", write) != entry != cached("elsewhere", "key", write)
+
+
+def test_what_is_stored_is_found():
+    assert stored("room", "key") is None
+    entry = cached("room", "key", write)
+    os.utime(entry, (0, 0))
+    assert stored("room", "key") == entry
+    assert time.time() - entry.stat().st_mtime < 60
 
 
 def test_what_fails_leaves_nothing_behind(folder):

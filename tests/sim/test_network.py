@@ -8,6 +8,7 @@ from golden.calibrate import calibrate
 from golden.mover import Stream
 from golden.network import Conv, Network, TensorFormat
 from golden.params import Build, BuildError, preset
+from golden.pooling import AvgPool, MaxPool
 from golden.requant import Shift
 from sim.network import NetworkRunner
 from sim.streams import SimulationError
@@ -157,3 +158,49 @@ def test_builds_that_do_not_fit_together_are_refused(tmp_path) -> None:
         NetworkRunner(mixed(), (preset("tiny"), preset("tiny_l1")), engine="golden")
     with pytest.raises(SimulationError, match=r"one file cannot take the waves of 2 cores"):
         NetworkRunner(mixed(), SIDE_BY_SIDE, wave=tmp_path / "w.fst")
+
+
+def fire(left: int) -> Network:
+    """Branches of several blocks, joined with the map that they read; pools of the host's."""
+    rng = np.random.default_rng(5)
+
+    def conv(name: str, cin: int, cout: int, size: int) -> Conv:
+        return Conv(
+            name=name,
+            weights=rng.integers(-50, 51, (cout, cin, size, size)),
+            bias=rng.integers(-500, 501, cout),
+            in_format=INNER,
+            out_format=INNER,
+            requant=Shift(7),
+            relu=True,
+            pads=(size // 2,) * 4,
+        )
+
+    layers = (
+        conv("squeeze", 2, 8, 1),
+        conv("left", 8, left, 1),
+        conv("right", 8, 12, 3),
+        conv("join", left + 20, 9, 1),
+        MaxPool("pool", (3, 3), (2, 2), INNER),
+        conv("last", 9, 4, 3),
+        AvgPool("mean", (4, 4), INNER, INNER, Shift(4)),
+    )
+    sources = ((0,), (1,), (1,), (2, 1, 3), (4,), (5,), (6,))
+    return Network("fire", (10, 9, 2), INNER, layers, sources=sources)
+
+
+@pytest.mark.parametrize(("name", "left"), [("tiny", 20), ("tiny", 24), ("tiny8", 24)])
+def test_branches(name: str, left: int) -> None:
+    """In RTL; the host's pools stand in the list and have no cycles."""
+    x = np.random.default_rng(8).integers(0, 200, (10, 9, 2)).astype(np.uint8)
+    network = fire(left)
+    with NetworkRunner(network, preset(name)) as runner:
+        runs = runner.run(x)
+    maps = network.run(x)
+    for i, run in enumerate(runs):
+        assert run.exact, run.plan.layer.name
+        assert run.counts_equal, run.plan.layer.name
+        assert np.array_equal(run.x, network.input_map(i, maps))
+        assert run.golden.any()
+    assert [run.counters["cycles"] == 0 for run in runs] == [False] * 4 + [True, False, True]
+    assert [run.in_bytes == 0 for run in runs] == [False] * 4 + [True, False, True]

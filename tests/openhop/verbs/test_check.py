@@ -7,6 +7,7 @@ import pytest
 
 from compiler.onnx_import import Verdict
 from openhop.library import NETWORKS
+from tests.compiler.networks import QuantisedChain
 from tests.openhop.networks import classifier
 
 
@@ -53,6 +54,19 @@ def test_what_no_build_can_do_is_unsupported(openhop, tmp_path):
     (node,) = (node for node in nodes if node["verdict"] == "unsupported")
     assert node["name"] == "conv0_quant"
     assert "must be smaller than the kernel" in node["note"]
+
+
+def test_branches_that_a_build_cannot_join_are_unsupported(openhop, tmp_path):
+    path, out = tmp_path / "joined.onnx", tmp_path / "check.json"
+    net = QuantisedChain().conv()
+    left, right = net.branches(4, 5)
+    onnx.save(net.concat(left, right, channels=9).conv(3).real().end(), path)
+    assert openhop("check", path, "--preset", "tiny").exit_code == 0
+    assert openhop("check", path, "--preset", "tiny8", "--json", out).exit_code == 1
+    nodes = json.loads(out.read_text())["nodes"]
+    (node,) = (node for node in nodes if node["verdict"] == "unsupported")
+    assert node["name"] == "make_t5"
+    assert node["note"].startswith("joins branches of 4 channels, which are not whole map words")
 
 
 def test_what_a_build_is_too_small_for_is_unsupported(openhop, tmp_path):

@@ -13,7 +13,7 @@ from tests.openhop.networks import adder_classifier
 
 KEYS = {
     *("model", "preset", "engine", "images", "correct", "bit_exact", "labels"),
-    *("pictures", "layers", "total", "sim_cycles_per_s"),
+    *("pictures", "layers", "host", "total", "sim_cycles_per_s"),
 }
 SUMS = {
     *("dense_ops", "useful_ops", "cycles", "cycles_model", "cycles_compute", "cycles_bus"),
