@@ -45,17 +45,28 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
                 stop = start + d.tile_words
             pixels = build.word_pixels
             inputs = slice(start * pixels, min(stop * pixels, layer.in_channels))
-            parts.append(_weights(layer, weights, channels, inputs, pass_plan.piece))
+            parts.append(
+                _weights(layer, weights, channels, inputs, pass_plan.piece, uniform=d.uniform)
+            )
         packed = [pack_weights(part.reshape(len(part), -1), build) for part in parts]
         tiles.append(np.concatenate(packed))
     yield from tiles * (d.loads // d.tiles)
 
 
 def _weights(
-    layer: Conv, weights: np.ndarray, outputs: slice, inputs: slice, piece: Piece
+    layer: Conv,
+    weights: np.ndarray,
+    outputs: slice,
+    inputs: slice,
+    piece: Piece,
+    *,
+    uniform: bool,
 ) -> np.ndarray:
     """A layer's weights of some channels for some others, zeros where their groups differ."""
-    weights = weights[:, :, slice(*piece.rows), slice(*piece.cols)]
+    if uniform:
+        weights = weights[:, :, :1, :1]
+    else:
+        weights = weights[:, :, slice(*piece.rows), slice(*piece.cols)]
     if layer.groups == 1:
         return weights[outputs, inputs]
     ins, outs = layer.in_channels // layer.groups, layer.out_channels // layer.groups

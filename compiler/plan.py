@@ -341,6 +341,7 @@ class _Planner:
         self.layer, self.in_shape, self.build = task.layer, task.in_shape, task.build
         layer, in_shape, build = task.layer, task.in_shape, task.build
         block, branch = task.in_blocks
+        self.uniform = task.kind in ("maxpool", "avgpool")
         self.in_sizes = tuple(block_sizes(in_shape[2], branch, block))
         rows, cols, _ = layer.conv_shape(in_shape)
         if layer.pool:  # an odd row or column at the end has no output: it is not computed
@@ -470,6 +471,7 @@ class _Planner:
             build,
             Scans(
                 kernel=(piece.height, piece.width),
+                uniform=self.uniform,
                 channels=channels,
                 stride_h=layer.stride[0],
                 columns=split.columns,
@@ -510,7 +512,7 @@ class _Planner:
         jump_columns = 1 + max(0, stride_w - piece.width)
         turn = layout.col_words * layout.scan_rows
         left = layer.pads[1] - piece.cols[0]
-        size = piece.height * piece.width
+        size = 1 if self.uniform else piece.height * piece.width
         ring = min(height, layout.capacity)
         shift = layer.requant if isinstance(layer.requant, Shift) else None
         low, high = layer.clamp
@@ -556,7 +558,7 @@ class _Planner:
             ),
             last_tap=last_tap,
             last_phase=last_phase,
-            row_step=stride_h * piece.width,
+            row_step=0 if self.uniform else stride_h * piece.width,
             ring_words=ring * layout.row_pitch,
             jump_words=jump_rows * layout.row_pitch,
             jump_rows=jump_rows,
@@ -570,6 +572,7 @@ class _Planner:
             team_groups=team_groups,
             scan_rows=layout.scan_rows,
             pack=layout.pack,
+            uniform=self.uniform,
             continues=False,
             stays=False,
             clusters=tuple(

@@ -33,6 +33,8 @@ class Scans:
     ----------
     kernel : (int, int)
         Rows and columns.
+    uniform : bool
+        Whether a channel has one weight for all of them.
     channels : int
         Input channels that are read.
     stride_h : int
@@ -48,6 +50,7 @@ class Scans:
     """
 
     kernel: tuple[int, int]
+    uniform: bool
     channels: int
     stride_h: int
     columns: int
@@ -68,7 +71,8 @@ def choose_tiling(name: str, build: Build, scans: Scans) -> Tiling:
     CompileError
         If the weights of layer `name` fit neither as they are nor in tiles, or take too many.
     """
-    size, words = scans.kernel[0] * scans.kernel[1], ceil_div(scans.channels, build.word_pixels)
+    size = 1 if scans.uniform else scans.kernel[0] * scans.kernel[1]
+    words = ceil_div(scans.channels, build.word_pixels)
     weights = size * scans.channels
     whole = {"tiles": 1, "tile_words": words, "tile_weights": weights, "last_weights": weights}
     columns = open_columns(scans.columns)

@@ -34,7 +34,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("kernel_w", 3),
         ("pad_top", 12),  # signed: where the kernel's first row is above the map
         ("pad_left", 12),  # signed
-        ("kernel_size", 6),  # kernel_h x kernel_w
+        ("kernel_size", 6),  # weights of a channel: kernel_h x kernel_w, 1 if `uniform`
         ("groups", 4),  # groups of lanes in this pass, each one cluster wide
         ("alone", 1),  # the pass's one load of weights lies across both halves of the memory
         ("maximum", 1),  # accumulators keep the largest product instead of the sum
@@ -70,7 +70,10 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("col_pitch", 10),  # bank words of one column
         ("col_words", 10),  # map words of one column: ceil(in_channels / word_pixels)
         ("taps", 12),  # kernel columns phase, phase + stride_w, ...: how many; 3 bits per phase
-        ("row_step", 5),  # stride_h x kernel_w: weights between a pixel's two output rows
+        (
+            "row_step",
+            5,
+        ),  # weights between a pixel's two output rows: stride_h x kernel_w, 0 if `uniform`
     ),
     (
         ("last_weights", 13),  # weights per lane of the last tile
@@ -99,6 +102,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("team_groups", 4),  # groups of lanes in a team
         ("scan_rows", 4),  # rows by which a column's words advance over the banks
         ("pack", 2),  # 2**pack columns of a row share the words of an address
+        ("uniform", 1),  # all taps of a channel have one weight
         ("continues", 1),  # the sums go on from the pass before
         ("stays", 1),  # the sums stay for the pass after
     ),
@@ -203,6 +207,7 @@ class PassDescriptor:
     team_groups: int
     scan_rows: int
     pack: int
+    uniform: bool
     continues: bool
     stays: bool
     clusters: tuple[ClusterWork, ...]

@@ -315,7 +315,7 @@ class Fetcher(wiring.Component):
                 slot.eq(first_slot),
                 base.eq(first_base),
                 kernel_row.eq(first_kernel_row),
-                row_base.eq(first_kernel_row * config.kernel_w),
+                row_base.eq(Mux(config.uniform, 0, first_kernel_row * config.kernel_w)),
                 word.eq(first_word),
                 word_base.eq(first_weight),
             ]
@@ -352,6 +352,7 @@ class Fetcher(wiring.Component):
                         load.eq(Mux(config.resident, 0, load + 1)),
                     ]
 
+        row_weights = Mux(config.uniform, 0, config.kernel_w)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.done.eq(1)
@@ -442,9 +443,7 @@ class Fetcher(wiring.Component):
                             word_base.eq(first_weight),
                             row.eq(row + Mux(row_jumps, config.jump_rows, 1)),
                             kernel_row.eq(Mux(row_jumps, config.stride_h, kernel_row + 1)),
-                            row_base.eq(
-                                Mux(row_jumps, config.row_step, row_base + config.kernel_w)
-                            ),
+                            row_base.eq(Mux(row_jumps, config.row_step, row_base + row_weights)),
                             *next_row(
                                 slot,
                                 base,

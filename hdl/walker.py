@@ -215,7 +215,9 @@ class Walker(wiring.Component):
             step.merge.eq(merge | (config.pool & lower)),
             step.row.eq(lower & ~config.pool),
             step.slot.eq(slot),
-            step.address.eq(base + kernel_col - Mux(lower, config.row_step, 0)),
+            step.address.eq(
+                base + Mux(config.uniform, 0, kernel_col) - Mux(lower, config.row_step, 0)
+            ),
             step.pixel.eq(Mux(token, 0, pixel)),
             self.forward.eq(step.visit & (step.slot == slot)),
         ]

@@ -35,6 +35,7 @@ def tiling(
 ) -> Tiling:
     scans = Scans(
         kernel=layer.kernel,
+        uniform=False,
         channels=layer.in_channels,
         stride_h=layer.stride[0],
         columns=columns,
