@@ -1,15 +1,17 @@
 """Block sizes: how many channels a pass writes, and the next layers find in a block.
 
 The intake takes branches of one size, each of them cut into blocks of one size, of which the last
-may be smaller; so may the last branch. Passes of all lanes give that, unless branches of different
-sizes are joined: then the passes of all of them write blocks of a size that divides every branch
-but the last, so that they make up one branch together.
+may be smaller; so may the last branch. Passes of any one size give that, unless branches of
+different sizes are joined: then the passes of all of them write blocks of a size that divides every
+branch but the last, so that they make up one branch together.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
+from compiler.cuts import arrival_cycles, map_layout
 from compiler.errors import CompileError
-from golden.network import Network
+from golden.network import Conv, Network
 from golden.params import Build, ceil_div
 
 #: What a pass costs beside its work, as part of a pass that one team makes alone.
@@ -26,6 +28,9 @@ def block_channels(network: Network, build: Build) -> list[int]:
     """
     shapes = network.shapes
     sizes = [build.lanes] * len(shapes)
+    for i, (layer, in_shape) in enumerate(zip(network.layers, network.in_shapes, strict=True)):
+        if isinstance(layer, Conv):
+            sizes[i + 1] = lone_block(layer, in_shape, build)
     for family in _families(network):
         joining = [taken for taken in network.sources if len(taken) > 1 and taken[0] in family]
         lists = [[shapes[t][2] for t in taken] for taken in joining]
@@ -48,6 +53,25 @@ def block_channels(network: Network, build: Build) -> list[int]:
         for t in family:
             sizes[t] = size
     return sizes
+
+
+def lone_block(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> int:
+    """Channels of the blocks of a layer whose output joins no other: so that few clusters idle.
+
+    Smaller blocks take more passes, and a map that does not stay on chip comes again for each.
+    """
+    channels = layer.out_channels
+    step = math.lcm(build.lanes_per_cluster, build.word_pixels)
+    if layer.groups > 1 or step > build.lanes:
+        return build.lanes
+    best = min(range(build.lanes, 0, -step), key=lambda block: turns(channels, block, build))
+    rows, cols, _ = layer.conv_shape(in_shape)
+    visits = rows * cols * math.prod(layer.weights.shape[1:]) / 2  # half of the pixels are zeros
+    arrival = arrival_cycles(in_shape, build)
+    if map_layout(layer, in_shape, build).capacity < in_shape[0]:
+        arrival *= ceil_div(channels, best)
+    # Else the first pass has to wait for the map, and a quicker one waits longer.
+    return best if arrival < visits * turns(min(best, channels), best, build) else build.lanes
 
 
 def branch_channels(channels: Sequence[int], block: int, build: Build) -> int:

@@ -12,7 +12,7 @@ from compiler.errors import CompileError
 from compiler.plan import plan_network
 from golden.network import Conv, Network, NetworkError
 from golden.params import Build
-from openhop.figures import HostLayer, LayerFigures, Sums, on_core, total
+from openhop.figures import HostLayer, LayerFigures, Sums, is_pool, on_core, total
 from openhop.frames import Data, Frame, clustering, spread
 from openhop.layer_table import Refusal, TableLayer, read_table
 from openhop.peers import NULLHOP, Published, Systolic, systolic_of
@@ -107,6 +107,11 @@ class Bench:
         return total(layer.figures.sums for layer in self.layers)
 
     @property
+    def convolutions(self) -> Sums:
+        """Sums over the layers that have operations, all but pools."""
+        return total(layer.figures.sums for layer in self.layers if not is_pool(layer.figures.kind))
+
+    @property
     def systolic(self) -> Systolic:
         """Cycles of the dense arrays for the layers that ran."""
         return sum((layer.systolic for layer in self.layers), Systolic(os=0, ws=0))
@@ -146,6 +151,7 @@ class Bench:
             "host": [layer.json() for layer in self.host],
             "refused": [{"name": r.name, "reason": r.reason} for r in self.refused],
             "total": self.total.json() | self._verdicts(self.total, self.systolic),
+            "convolutions": self.convolutions.json(),
             "nullhop": self.published.json() if self.published else None,
             "sim_cycles_per_s": self.sim_cycles_per_s,
         }

@@ -27,7 +27,8 @@ class Sums:
     pixels, zeros : int
         Pixels of the input map, and how many of them are the zero point.
     dense_ops, useful_ops : int
-        Multiply-accumulates: all, and those with a non-zero pixel that an output needs.
+        Multiply-accumulates: all, and those with a non-zero pixel that an output needs. Pools that
+        are layers of their own have none.
     cycles, cycles_model, cycles_compute, cycles_bus : int
         At the pins, as predicted, without waiting for weights and ports, with a bus.
     stalls : tuple of int
@@ -58,8 +59,8 @@ class Sums:
             lanes=build.lanes,
             pixels=run.x.size,
             zeros=run.x.size - int(np.count_nonzero(nonzero)),
-            dense_ops=dense_ops(layer, run.plan.in_shape),
-            useful_ops=_useful_ops(layer, nonzero),
+            dense_ops=0 if is_pool(run.plan.kind) else dense_ops(layer, run.plan.in_shape),
+            useful_ops=0 if is_pool(run.plan.kind) else _useful_ops(layer, nonzero),
             cycles=run.counters["cycles"],
             cycles_model=run.model.cycles,
             cycles_compute=run.counters["compute"],
@@ -146,7 +147,7 @@ class LayerFigures:
         plan = runs[0].plan
         return cls(
             name=plan.layer.name,
-            kind=plan.layer.kind,
+            kind=plan.kind,
             in_shape=plan.in_shape,
             out_shape=plan.out_shape,
             kernel=plan.layer.kernel,
@@ -217,6 +218,11 @@ def on_core(run: LayerRun) -> bool:
     return isinstance(run.plan, LayerPlan)
 
 
+def is_pool(kind: str) -> bool:
+    """Whether a layer of that kind is a pool, which has no multiply-accumulates."""
+    return kind in ("maxpool", "avgpool")
+
+
 def dense_ops(layer: Layer, in_shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates of a layer: all positions before pooling, padding included.
 
@@ -224,15 +230,14 @@ def dense_ops(layer: Layer, in_shape: tuple[int, int, int]) -> int:
     """
     if not isinstance(layer, Conv):
         return 0
-    return math.prod(layer.conv_shape(in_shape)) * layer.in_channels * math.prod(layer.kernel)
+    return math.prod(layer.conv_shape(in_shape)) * math.prod(layer.weights.shape[1:])
 
 
-def _useful_ops(layer: Layer, nonzero: np.ndarray) -> int:
+def _useful_ops(layer: Conv, nonzero: np.ndarray) -> int:
     """Multiply-accumulates whose pixel is not zero and whose output is needed, pooled or not."""
-    if not isinstance(layer, Conv):
-        return 0
     height, width, channels = nonzero.shape
     rows, cols, outputs = layer.conv_shape((height, width, channels))
     if layer.pool:
         rows, cols = rows // 2 * 2, cols // 2 * 2
-    return outputs * useful_ops(nonzero, layer.kernel, layer.stride, layer.pads, (rows, cols))
+    ops = useful_ops(nonzero, layer.kernel, layer.stride, layer.pads, (rows, cols))
+    return outputs // layer.groups * ops

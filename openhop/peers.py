@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from golden.params import ceil_div
-from openhop.figures import LayerFigures
+from openhop.figures import LayerFigures, is_pool
 
 #: Rows and columns of the systolic array: 128 multipliers, as many as NullHop has.
 ARRAY = (8, 16)
@@ -62,7 +62,9 @@ def systolic(
 
 
 def systolic_of(layer: LayerFigures, pads: tuple[int, int, int, int]) -> Systolic:
-    """`systolic` of a layer with its pads: top, left, bottom, right."""
+    """`systolic` of a layer with its pads: top, left, bottom, right; nothing for a pool."""
+    if is_pool(layer.kind):
+        return Systolic(os=0, ws=0)
     height, width, channels = layer.in_shape
     padded = (height + pads[0] + pads[2], width + pads[1] + pads[3])
     return systolic(padded, layer.kernel, layer.stride, (channels, layer.out_shape[2]))

@@ -12,7 +12,7 @@ from golden.params import Build, preset
 from openhop import library, views
 from openhop.bench_records import compare, load, record_path, save
 from openhop.benching import Bench, bench, bench_network
-from openhop.figures import Sums
+from openhop.figures import Sums, is_pool
 from openhop.frames import Frame
 from openhop.output import bar, require_writable, show, table, write_json
 from openhop.peers import ARRAY, Systolic
@@ -131,13 +131,18 @@ def _beside(result: Bench) -> Table:
 
 
 def _summary(result: Bench) -> Iterator[RenderableType]:
-    sums = result.total
-    lowest = min(result.layers, key=lambda layer: layer.figures.sums.utilisation).figures
+    sums = result.convolutions
+    layers = [layer.figures for layer in result.layers if not is_pool(layer.figures.kind)]
+    lowest = min(layers, key=lambda layer: layer.sums.utilisation)
     ideal = f" (ideal {percent(sums.dense_ops / sums.useful_ops)} %)" if sums.useful_ops else ""
     yield (
         f"Utilisation {percent(sums.utilisation)} %, lowest in {lowest.name} "
         f"({percent(lowest.sums.utilisation)} %); efficiency {percent(sums.efficiency)} %{ideal}"
     )
+    if len(layers) < len(result.layers):
+        more = result.total.cycles_compute / sums.cycles_compute - 1
+        yield f"Pools, which have no such operations, take {percent(more)} % more"
+    sums = result.total
     yield (
         f"With a bus {percent(sums.cycles_bus / sums.cycles_compute - 1)} % more cycles than "
         f"computing alone"
