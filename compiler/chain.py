@@ -11,7 +11,7 @@ from compiler.graph import Graph, label
 from compiler.quantised import Steps, StoredConstant
 from compiler.requantisation import Sums, requantise
 from golden.conv import output_size
-from golden.network import Conv, TensorFormat
+from golden.network import Conv, NetworkError, TensorFormat
 
 QUANTISE = "quantise the network first, with onnxruntime.quantization.quantize_static"
 
@@ -36,6 +36,8 @@ class Tensor:
         Whether the graph has it in floating point.
     flat : bool
         Whether the graph has it as a vector, channel by channel.
+    unscaled : bool
+        Whether the scale of `form` means nothing yet: the node that gave the map did not say it.
     """
 
     shape: tuple[int, int, int]
@@ -43,6 +45,7 @@ class Tensor:
     form: TensorFormat | None = None
     real: bool = True
     flat: bool = False
+    unscaled: bool = False
 
 
 class Chain:
@@ -123,7 +126,10 @@ class Chain:
         tensor = self.source(node)
         if tensor.form is None or tensor.real:
             raise CompileError(label(node), "its input is not quantised", QUANTISE)
+        if tensor.unscaled:
+            tensor = self._scale(node.input[0], replace(tensor.form, scale=form.scale))
         if tensor.form != form:
+            assert tensor.form is not None
             raise CompileError(
                 label(node),
                 f"takes its input as {describe(form)}, but that is {describe(tensor.form)}",
@@ -266,6 +272,32 @@ class Chain:
             self.layers.append(requantise(self.pending, form))
             self.pending = None
         self._advance(node, replace(source, form=form, real=False))
+
+    def append(self, node: NodeProto, source: Tensor, layer: Conv) -> None:
+        """Append a layer that is complete but for the scale of its output.
+
+        Raises
+        ------
+        CompileError
+            If the layer does not fit the map.
+        """
+        if source.flat:
+            raise CompileError(label(node), "takes a vector", "put it before the Flatten")
+        try:
+            shape = layer.out_shape(source.shape)
+        except NetworkError as error:
+            text = str(error).removeprefix(f"layer {layer.name!r}: ")
+            raise CompileError(label(node), text) from error
+        self.layers.append(layer)
+        self._advance(node, Tensor(shape, form=layer.out_format, real=False, unscaled=True))
+
+    def _scale(self, name: str, form: TensorFormat) -> Tensor:
+        """Let the last layer's output, all tensors of which `name` is one, have a scale."""
+        self.layers[-1] = replace(self.layers[-1], out_format=form)
+        for other, tensor in self._tensors.items():
+            if tensor.place == self._place:
+                self._tensors[other] = replace(tensor, form=form, unscaled=False)
+        return self._tensors[name]
 
     def rectify(self, node: NodeProto, source: Tensor) -> None:
         """Let the last layer replace negative results by zero.

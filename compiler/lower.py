@@ -23,12 +23,13 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
     layer, build, d = plan.layer, plan.build, pass_plan.descriptor
     yield np.array(d.words(), np.uint64)
     lanes = build.lanes_per_cluster
+    weights, bias = layer.lane_weights(build.weight_bits), layer.lane_bias
     first, end = pass_plan.channels
     groups = [slice(start, min(start + lanes, end)) for start in range(first, end, lanes)]
     for channels in groups:
         count = channels.stop - channels.start
         parameters = np.zeros((lanes, 2), np.uint64)
-        parameters[:count, 0] = layer.bias[channels].astype(np.int64).view(np.uint64)
+        parameters[:count, 0] = bias[channels].astype(np.int64).view(np.uint64)
         if isinstance(layer.requant, Scale):
             parameters[:count, 1] = layer.requant.scale[channels].view(np.uint32)
         yield parameters.ravel()
@@ -36,7 +37,7 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
     for tile in range(d.tiles):
         start = tile * d.tile_words * build.word_pixels
         stop = start + d.tile_words * build.word_pixels if tile < d.tiles - 1 else d.in_channels
-        parts = [layer.weights[channels, start:stop] for channels in groups]
+        parts = [weights[channels, start:stop] for channels in groups]
         packed = [pack_weights(part.reshape(len(part), -1), build) for part in parts]
         tiles.append(np.concatenate(packed))
     yield from tiles * (d.loads // d.tiles)

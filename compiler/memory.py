@@ -9,7 +9,7 @@ import numpy as np
 from compiler.lower import control_streams
 from compiler.plan import LayerPlan, Range
 from golden.mover import ALIGN, LayerMoves, Memory, Stream, Transfer
-from golden.params import ceil_div
+from golden.params import Build, ceil_div
 from golden.segment import segment_room
 from golden.sparsemap import TABLE_ENTRY, Block, SparseMap
 
@@ -92,6 +92,7 @@ class MapPlace:
 class Program:
     """A planned network in memory: control streams from address 0 on, then the maps.
 
+    Each build's layers follow each other in `control`, those of the first layer's build first.
     `places[0]` is the input map, `places[i + 1]` what layer i writes and layer i + 1 reads.
     """
 
@@ -105,6 +106,17 @@ class Program:
         """Bytes of memory."""
         return self.places[-1].end
 
+    def control_of(self, build: Build) -> range:
+        """Words of `control` that are the control stream of a build, from its first layer on."""
+        transfers = [
+            transfer
+            for plan, moves in zip(self.plans, self.moves, strict=True)
+            for transfer in moves.control
+            if plan.build == build
+        ]
+        last = transfers[-1]
+        return range(transfers[0].address // 8, (last.address + last.length) // 8)
+
     def load(self) -> Memory:
         """Memory with the control streams in it."""
         memory = Memory(self.size)
@@ -115,7 +127,9 @@ class Program:
 def lay_out(plans: Sequence[LayerPlan]) -> Program:
     """Place a chain of planned layers in memory and write the mover's lists."""
     streams = [control_streams(plan) for plan in plans]
-    control = np.concatenate([words for passes in streams for words in passes])
+    builds = list(dict.fromkeys(plan.build for plan in plans))
+    order = sorted(range(len(plans)), key=lambda index: builds.index(plans[index].build))
+    control = np.concatenate([words for index in order for words in streams[index]])
     first = plans[0]
     lanes, channels = first.build.lanes, first.in_shape[2]
     whole = ((0, first.in_shape[1]),)
@@ -124,15 +138,17 @@ def lay_out(plans: Sequence[LayerPlan]) -> Program:
     for plan in plans:
         blocks = tuple((p.channels[1] - p.channels[0], p.column_ranges) for p in plan.passes)
         places.append(_place(plan, places[-1].end, plan.out_shape, blocks, is_input=False))
-    moves, address = [], 0
-    for plan, passes, (source, target) in zip(plans, streams, pairwise(places), strict=True):
-        transfers = []
-        for words in passes:
-            transfers.append(
-                Transfer(stream=Stream.CONTROL, address=address, length=8 * len(words))
-            )
+    address, transfers = 0, {}
+    for index in order:
+        parts = []
+        for words in streams[index]:
+            parts.append(Transfer(stream=Stream.CONTROL, address=address, length=8 * len(words)))
             address += 8 * len(words)
-        moves.append(_moves(plan, tuple(transfers), source, target))
+        transfers[index] = tuple(parts)
+    moves = [
+        _moves(plan, transfers[index], source, target)
+        for index, (plan, (source, target)) in enumerate(zip(plans, pairwise(places), strict=True))
+    ]
     return Program(plans=tuple(plans), control=control, places=tuple(places), moves=tuple(moves))
 
 

@@ -1,7 +1,7 @@
 """ONNX in: a quantised network as the golden model knows it, and a verdict on every node.
 
 Two forms are read: QOperator (QLinearConv and its kin) and Q/DQ, both as onnxruntime's
-`quantize_static` writes them.
+`quantize_static` writes them. Adder layers are nodes of OpenHop's own (`compiler.adder`).
 """
 
 import enum
@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 from onnx import NodeProto
 
-from compiler import between, qdq, qlinear
+from compiler import adder, between, qdq, qlinear
 from compiler.chain import Chain, LostTensorError
 from compiler.errors import CompileError
 from compiler.graph import Graph, label, load_model
@@ -62,6 +62,7 @@ CORE: dict[str, Handler] = {
     "MatMul": qdq.matmul,
     "Relu": qdq.relu,
     "MaxPool": between.max_pool,
+    adder.OP: adder.adder_conv,
 }
 #: Nodes that leave no trace, or only in the formats of the maps.
 FOLDED: dict[str, Handler] = {
@@ -202,7 +203,8 @@ def _take(chain: Chain, node: NodeProto, tail: set[str], host: set[str]) -> tupl
     `tail` has the tensors behind the last layer, `host` those that the host computes.
     """
     op, where = node.op_type, label(node)
-    if node.domain not in DOMAINS:
+    stock = node.domain in DOMAINS and op != adder.OP
+    if not stock and (node.domain, op) != (adder.DOMAIN, adder.OP):
         raise CompileError(where, f"is of domain {node.domain!r}", "use standard ONNX nodes")
     if op in HOST or not host.isdisjoint(node.input):
         if node.output[0] not in tail:

@@ -1,12 +1,12 @@
 """The planner: splits a layer into passes, and a pass over the clusters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.errors import CompileError
 from compiler.geometry import STRIDE_MAX
 from compiler.tiling import choose_tiling
-from golden.conv import bound
+from golden.conv import bits_needed
 from golden.descriptor import (
     REQUANT_SCALE,
     REQUANT_SHIFT,
@@ -21,6 +21,9 @@ from golden.requant import Scale, Shift
 STRIPE_OVERHEAD = 16
 #: Cycles that an output column costs beside its visits.
 COLUMN_OVERHEAD = 2
+
+#: What lanes do, for messages.
+LANES = {"mac": "multiply", "l1": "add |x - w|"}
 
 Range = tuple[int, int]
 
@@ -64,8 +67,12 @@ class LayerPlan:
         return tuple(p.descriptor for p in self.passes)
 
 
-def plan_network(network: Network, build: Build, *, dense_input: bool = False) -> list[LayerPlan]:
+def plan_network(
+    network: Network, build: Build | Sequence[Build], *, dense_input: bool = False
+) -> list[LayerPlan]:
     """Plan every layer; `dense_input` says that the first map comes without sparsity maps.
+
+    Of several builds, side by side, each takes the layers that are for its lanes.
 
     Raises
     ------
@@ -73,9 +80,16 @@ def plan_network(network: Network, build: Build, *, dense_input: bool = False) -
         If the build cannot run a layer: names the layer, what it needs and what there is.
     """
     return [
-        plan_layer(layer, shape, build, dense=dense_input and i == 0)
+        plan_layer(layer, shape, build_for(layer, build), dense=dense_input and i == 0)
         for i, (layer, shape) in enumerate(zip(network.layers, network.shapes, strict=False))
     ]
+
+
+def build_for(layer: Conv, builds: Build | Sequence[Build]) -> Build:
+    """The build whose lanes a layer needs; the first of all where none has them."""
+    if isinstance(builds, Build):
+        return builds
+    return next((build for build in builds if build.pe == layer.pe), builds[0])
 
 
 def plan_layer(
@@ -121,6 +135,10 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         if not ok:
             raise CompileError(f"layer {layer.name!r}", text)
 
+    need(
+        layer.pe == build.pe,
+        f"needs lanes that {LANES[layer.pe]}, those of build {build.name!r} {LANES[build.pe]}",
+    )
     height, width, channels = in_shape
     kernel_h, kernel_w = layer.kernel
     need(
@@ -170,14 +188,12 @@ def check_layer(layer: Conv, in_shape: tuple[int, int, int], build: Build) -> No
         f"needs the {name!r} requantiser, build {build.name!r} has {', '.join(build.requant)}",
     )
     ints, zero = layer.in_format.ints, layer.in_format.zero_point
-    largest = max(ints.max - zero, zero - ints.min)
     half = 1 << build.pixel_bits - 1
     need(
         ints.min - zero >= -half and ints.max - zero < half,
         f"pixels less the zero point {zero} need more than {build.pixel_bits} bits",
     )
-    sums = bound(layer.weights, layer.bias, largest)
-    bits = sums.bit_length() + 1
+    bits = bits_needed(layer.reach)
     need(
         bits <= build.acc_bits,
         f"accumulators need {bits} bits, build {build.name!r} has {build.acc_bits}",

@@ -87,11 +87,11 @@ def _by_scale(sums: Sums, out_format: TensorFormat) -> Conv:
         scale = Scale.from_scales(in_scale, sums.weights.scale, out_format.scale)
     except FormatError as error:
         raise CompileError(sums.where, str(error), "quantise it with other scales") from error
-    requant = _same_shift(scale.scale, bound(sums.weights.values, bias, _largest(sums))) or scale
+    requant = same_shift(scale.scale, bound(sums.weights.values, bias, _largest(sums))) or scale
     return _conv(sums, sums.weights.values, bias, out_format, requant)
 
 
-def _same_shift(scale: np.ndarray, magnitude: int) -> Shift | None:
+def same_shift(scale: np.ndarray, magnitude: int) -> Shift | None:
     """The shift that gives the same bits as float32 scales, or None.
 
     It does if all are the same power of two and float32 holds every sum exactly.

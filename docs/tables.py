@@ -32,9 +32,12 @@ WIDE_CHANNELS = 64
 PURPOSES = {
     "tiny": "tests; compiles in seconds",
     "tiny8": "tests; compiles in seconds",
+    "tiny_l1": "tests; compiles in seconds",
     "up5k": "iCE40UP5K",
     "ecp5_85f": "LFE5U-85F",
     "nullhop": "the size of the paper; simulation",
+    "nullhop8": "the same, beside `nullhop_l1`",
+    "nullhop_l1": "the same for adder layers",
 }
 
 
@@ -208,7 +211,7 @@ def presets() -> str:
         return [
             f"`{build.name}`",
             PURPOSES[build.name],
-            f"{build.clusters} x {build.lanes_per_cluster}",
+            f"{build.clusters} x {build.lanes_per_cluster}{' L1' * (build.pe == 'l1')}",
             f"{build.act_bits} / {build.weight_bits} / {build.acc_bits}",
             f"{build.weight_words:,}",
             f"{maps / 1024:,.0f}",

@@ -17,6 +17,7 @@ from hdl.drain import Drain
 from hdl.encoder import Encoder
 from hdl.fetcher import Fetcher
 from hdl.intake import Intake
+from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
 from hdl.requant import Requantiser
 from hdl.walker import Walker
@@ -34,8 +35,14 @@ class Block:
 def blocks_of(build: Build) -> list[Block]:
     """List the kinds of blocks in a build's core, in the order in which data meet them.
 
-    A cluster contains its fetcher, walker and lanes; the others do not overlap.
+    A cluster contains its fetcher, walker, lanes and sum of pixels; the others do not overlap.
     """
+    lanes = [Block("lane", Lane, build.lanes)]
+    if build.pe == "l1":
+        lanes = [
+            Block("window_sum", WindowSum, build.clusters),
+            Block("lane", L1Lane, build.lanes),
+        ]
     return [
         Block("control", ControlLoader, 1),
         Block("intake", Intake, 1),
@@ -43,7 +50,7 @@ def blocks_of(build: Build) -> list[Block]:
         Block("cluster", Cluster, build.clusters),
         Block("fetcher", Fetcher, build.clusters),
         Block("walker", Walker, build.clusters),
-        Block("lane", Lane, build.lanes),
+        *lanes,
         Block("drain", Drain, 1),
         Block("requant", Requantiser, 1),
         Block("encoder", Encoder, 1),
@@ -107,7 +114,7 @@ def synthesise_build(
         "preset": build.name,
         "device": core.pop("device"),
         "lanes": build.lanes,
-        "pe": getattr(build, "pe", "mac"),
+        "pe": build.pe,
         **core,
         "blocks": table,
     }

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from golden.conv import CHUNK, conv2d, max_pool2x2, output_size
+from golden.conv import CHUNK, bound, conv2d, max_pool2x2, output_size
 from golden.formats import FormatError, IntFormat
 from golden.requant import Scale, Shift
 
@@ -117,7 +117,8 @@ class Conv:
     pool : bool
         Whether a 2x2 max-pool of stride 2 follows; an odd row or column at the end is dropped.
     kind : "conv" or "fc"
-        "fc": a fully connected layer, whose kernel is the whole map.
+        "fc": a fully connected layer, whose kernel is the whole map. `golden.adder.Adder` has a
+        kind of its own.
 
     Raises
     ------
@@ -135,7 +136,10 @@ class Conv:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     relu: bool = False
     pool: bool = False
-    kind: Literal["conv", "fc"] = "conv"
+    kind: Literal["conv", "fc", "adder"] = "conv"
+
+    #: What `kind` may be.
+    KINDS: ClassVar[tuple[str, ...]] = ("conv", "fc")
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 4 or 0 in self.weights.shape:
@@ -158,8 +162,10 @@ class Conv:
             raise self._error(f"stride must be two positive numbers, not {self.stride}")
         if len(self.pads) != 4 or min(self.pads) < 0:
             raise self._error(f"pads must be four numbers, none negative, not {self.pads}")
-        if self.kind not in ("conv", "fc"):
-            raise self._error(f"kind must be 'conv' or 'fc', not {self.kind!r}")
+        if self.kind not in self.KINDS:
+            raise self._error(
+                f"kind must be {' or '.join(map(repr, self.KINDS))}, not {self.kind!r}"
+            )
 
     def _error(self, text: str) -> NetworkError:
         return NetworkError(f"layer {self.name!r}: {text}")
@@ -184,6 +190,26 @@ class Conv:
         """Bits that the weights need in a build: 8 or 16."""
         fits = self.weights.min() >= -128 and self.weights.max() <= 127
         return 8 if fits else 16
+
+    @property
+    def pe(self) -> str:
+        """The lanes that the layer needs, `golden.params.Build.pe`."""
+        return "mac"
+
+    @property
+    def lane_bias(self) -> np.ndarray:
+        """What sums start from in the lanes."""
+        return self.bias
+
+    def lane_weights(self, bits: int) -> np.ndarray:
+        """Weights as lanes hold them: the bits as unsigned int64, two's complement."""
+        return self.weights.astype(np.int64) & (1 << bits) - 1
+
+    @property
+    def reach(self) -> int:
+        """Largest magnitude that any accumulator can reach, in any order of the terms."""
+        ints, zero = self.in_format.ints, self.in_format.zero_point
+        return bound(self.weights, self.bias, max(ints.max - zero, zero - ints.min))
 
     @property
     def clamp(self) -> tuple[int, int]:

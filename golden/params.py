@@ -5,6 +5,7 @@ A `Build` is what is fixed when the Verilog is made; what changes from layer to 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 #: Cycles from a walker's retire step to its sum standing in the shadow register: the step's
@@ -53,6 +54,8 @@ class Build:
     clusters: int
     #: Lanes of one cluster; a lane serves one output channel at a time.
     lanes_per_cluster: int
+    #: What a lane does with pixel and weight: "mac" multiplies them, "l1" adds -|x - w| (AdderNet).
+    pe: str = "mac"
     #: Bits of an activation, 8 or 16; also the width of a value in every map stream.
     act_bits: int
     #: Bits of a weight, 8 or 16, two's complement.
@@ -88,6 +91,11 @@ class Build:
         )
         need(self.act_bits in (8, 16), f"act_bits must be 8 or 16, not {self.act_bits}")
         need(self.weight_bits in (8, 16), f"weight_bits must be 8 or 16, not {self.weight_bits}")
+        need(self.pe in ("mac", "l1"), f"pe must be 'mac' or 'l1', not {self.pe!r}")
+        need(
+            self.pe == "mac" or self.act_bits == self.weight_bits,
+            f"with pe='l1', weight_bits must be act_bits, {self.act_bits}, not {self.weight_bits}",
+        )
         need(24 <= self.acc_bits <= 48, f"acc_bits must be 24 to 48, not {self.acc_bits}")
         need(
             self.word_pixels in (4, 8, 16),
@@ -206,6 +214,8 @@ class Build:
         weights = self.lanes * self.weight_words * self.weight_bits
         maps = self.clusters * self.map_words * self.map_word_bits
         sums = self.lanes * (self.acc_words + 2) * self.acc_bits
+        if self.pe == "l1":  # a lane's sums are a bit narrower, but pixels are summed as well
+            sums += (self.clusters * self.acc_bits - self.lanes) * self.acc_words
         fifo = self.clusters * self.fifo_depth * self.map_word_bits
         params = self.lanes * 2 * (self.acc_bits + 32)
         packets = self.output_packets * (self.packet_channels * self.act_bits + 16)
@@ -241,6 +251,17 @@ PRESETS: dict[str, Build] = {
             weight_words=1024,
             map_words=512,
             drain=2,
+        ),
+        Build(
+            name="tiny_l1",
+            clusters=2,
+            lanes_per_cluster=4,
+            pe="l1",
+            act_bits=8,
+            weight_bits=8,
+            acc_bits=32,
+            weight_words=1024,
+            map_words=512,
         ),
         Build(
             name="up5k",
@@ -279,6 +300,31 @@ PRESETS: dict[str, Build] = {
             acc_words=256,
             drain=8,
         ),
+        Build(
+            name="nullhop8",
+            clusters=8,
+            lanes_per_cluster=16,
+            act_bits=8,
+            weight_bits=8,
+            acc_bits=32,
+            weight_words=4608,
+            map_words=1632,
+            acc_words=256,
+            drain=8,
+        ),
+        Build(
+            name="nullhop_l1",
+            clusters=8,
+            lanes_per_cluster=16,
+            pe="l1",
+            act_bits=8,
+            weight_bits=8,
+            acc_bits=32,
+            weight_words=4608,
+            map_words=1632,
+            acc_words=256,
+            drain=8,
+        ),
     )
 }
 
@@ -296,3 +342,36 @@ def preset(name: str) -> Build:
     except KeyError:
         known = ", ".join(PRESETS)
         raise BuildError(f"preset {name!r} is unknown: choose one of {known}") from None
+
+
+def presets(names: str) -> tuple[Build, ...]:
+    """Return the presets of names joined by "+": one, or several that run a network side by side.
+
+    Raises
+    ------
+    BuildError
+        If there is no such preset, or they cannot work side by side.
+    """
+    builds = tuple(preset(name) for name in names.split("+"))
+    check_side_by_side(builds)
+    return builds
+
+
+def check_side_by_side(builds: Sequence[Build]) -> None:
+    """Make sure that builds are of different lanes, and read the maps that the others write.
+
+    Raises
+    ------
+    BuildError
+        If they are not, or do not.
+    """
+    first = builds[0]
+    for build in builds[1:]:
+        if build.pe in {other.pe for other in builds if other is not build}:
+            raise BuildError(f"builds {first.name!r} and {build.name!r} have the same pe")
+        if (build.act_bits, build.lanes) != (first.act_bits, first.lanes):
+            raise BuildError(
+                f"builds {first.name!r} and {build.name!r} do not share maps: values of "
+                f"{first.act_bits} and {build.act_bits} bits, blocks of {first.lanes} and "
+                f"{build.lanes} channels"
+            )

@@ -8,6 +8,7 @@ from golden.params import Build
 from hdl.control import TARGET, lane_load
 from hdl.delay import delayed
 from hdl.fetcher import Fetcher, bank_bits, read_request, scan_entry
+from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
 from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, map_word
 from hdl.stream import StreamFIFO
@@ -112,7 +113,18 @@ class Cluster(wiring.Component):
         # The last bias stands in its lane two cycles after `arm`, long before its first use.
         start = delayed(m, self.arm, 2, "start")
 
-        lanes = [Lane(build) for _ in range(build.lanes_per_cluster)]
+        lanes: list[Lane | L1Lane]
+        if build.pe == "l1":
+            lanes = [L1Lane(build) for _ in range(build.lanes_per_cluster)]
+            m.submodules.window_sum = shared = WindowSum(build)
+            m.d.comb += [
+                shared.signed_in.eq(self.config.signed_in),
+                shared.step.eq(walker.step),
+                shared.forward.eq(walker.forward),
+            ]
+            m.d.comb += [lane.operand.eq(shared.operand) for lane in lanes]
+        else:
+            lanes = [Lane(build) for _ in range(build.lanes_per_cluster)]
         per_beat = build.weights_per_beat
         for i, lane in enumerate(lanes):
             m.submodules[f"lane_{i}"] = lane

@@ -6,6 +6,7 @@ from pathlib import Path
 from golden.network import Network
 from golden.params import PRESETS, Build
 from golden.params import preset as find_preset
+from golden.params import presets as find_presets
 from openhop import library
 from openhop.figures import LayerFigures
 from openhop.layer_table import Refusal, table_figures
@@ -38,7 +39,7 @@ def run(
     model: str | Path | Network = library.DEFAULT_NETWORK,
     pictures: Sequence[str | Path] | None = None,
     *,
-    preset: str | Build = "nullhop",
+    preset: str | Build | None = None,
     engine: Engine = "rtl",
     wave: str | Path | None = None,
     progress: Progress | None = None,
@@ -51,8 +52,9 @@ def run(
         Name of a bundled network, an ONNX file, or a network.
     pictures : sequence of paths, optional
         Picture files; those bundled with the network if absent.
-    preset : str or Build
-        The build of the core.
+    preset : str or Build, optional
+        The build of the core, or names joined by "+" of builds side by side; if absent, of the
+        size of the paper, with the lanes that the layers need.
     engine : "rtl" or "golden"
         "rtl" simulates the generated Verilog; "golden" computes with the models alone.
     wave : path, optional
@@ -75,11 +77,12 @@ def run(
         If the core cannot be compiled, meets a fault or does not end.
     """
     network = model if isinstance(model, Network) else load(model)
+    name = library.default_preset(network) if preset is None else preset
     if pictures is None:
         pictures = [] if isinstance(model, Network) else library.sample_pictures(model)
     return run_network(
         network,
-        _build(preset),
+        name if isinstance(name, Build) else find_presets(name),
         [Path(picture) for picture in pictures],
         engine=engine,
         wave=Path(wave) if wave else None,
@@ -91,7 +94,7 @@ def cycles(
     model: str | Path | Network = library.DEFAULT_NETWORK,
     pictures: Sequence[str | Path] | None = None,
     *,
-    preset: str | Build = "nullhop",
+    preset: str | Build | None = None,
 ) -> Report:
     """Predict cycles by the models alone; parameters as for `run`."""
     return run(model, pictures, preset=preset, engine="golden")

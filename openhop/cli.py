@@ -77,6 +77,14 @@ Images = Annotated[
     typer.Option("--images", metavar="F...", help="Pictures; those bundled with the network."),
 ]
 Preset = Annotated[str, typer.Option("--preset", metavar="P", help="The build of the core.")]
+Presets = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="P",
+        help="The build of the core, P+Q for two side by side; as the layers need it if absent.",
+    ),
+]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")
 ]
@@ -93,7 +101,7 @@ def start(context: typer.Context) -> None:
 def run(
     model: Model = "fashion",
     images: Images = None,
-    preset: Preset = "nullhop",
+    preset: Presets = None,
     engine: Annotated[
         Engine, typer.Option(help="Simulated RTL, or the golden and the cycle model alone.")
     ] = Engine.RTL,
@@ -124,7 +132,7 @@ def run(
 
 
 @app.command()
-def check(model: Model, preset: Preset = "nullhop", json: Json = None) -> int:
+def check(model: Model, preset: Presets = None, json: Json = None) -> int:
     """Say for every node of a network whether the core runs it, and what to change if not."""
     from openhop.verbs import check as verb
 
@@ -137,7 +145,7 @@ def cycles(
         str, typer.Argument(metavar="MODEL|TABLE.csv", help="A network or a table of layers.")
     ],
     images: Images = None,
-    preset: Preset = "nullhop",
+    preset: Presets = None,
     json: Json = None,
 ) -> int:
     """Predict the cycles of a network or a table of layers, without simulation."""

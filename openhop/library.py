@@ -92,6 +92,15 @@ def load(model: str | Path = DEFAULT_NETWORK) -> Network:
     return import_onnx(model_path(model))
 
 
+def default_preset(network: Network) -> str:
+    """Name of the preset, or names of those side by side, that suit a network's layers."""
+    return {
+        ("mac",): "nullhop",
+        ("l1",): "nullhop_l1",
+        ("l1", "mac"): "nullhop8+nullhop_l1",
+    }[tuple(sorted({layer.pe for layer in network.layers}))]
+
+
 def sample_pictures(model: str | Path) -> list[Path]:
     """Pictures that are bundled with a network; none if it is not a bundled one."""
     if str(model) not in NETWORKS:

@@ -121,17 +121,19 @@ class Report:
 
 def run_network(
     network: Network,
-    build: Build,
+    build: Build | Sequence[Build],
     pictures: Sequence[Path],
     *,
     engine: Engine = "rtl",
     wave: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Run a network over pictures.
+    """Run a network over pictures, on one build or on several side by side.
 
     Raises
     ------
+    BuildError
+        If the builds cannot work side by side.
     CompileError
         If a picture or the network does not fit.
     SimulationError
@@ -151,7 +153,7 @@ def run_network(
         speed = runner.sim_cycles_per_s if engine == "rtl" else None
     return Report(
         model=network.name,
-        preset=build.name,
+        preset=build.name if isinstance(build, Build) else names(build),
         engine=engine,
         pictures=tuple(
             Picture(path.name, label(network, run[-1].y), true_label(path, network))
@@ -161,6 +163,11 @@ def run_network(
         first=tuple(runs[0]),
         sim_cycles_per_s=speed,
     )
+
+
+def names(builds: Sequence[Build]) -> str:
+    """Names of builds that stand side by side, as `golden.params.presets` takes them."""
+    return "+".join(build.name for build in builds)
 
 
 def label(network: Network, y: np.ndarray) -> str:

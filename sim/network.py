@@ -1,7 +1,7 @@
 """Whole networks: executes the mover's lists between a memory image and a core, layer by layer."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from compiler.plan import LayerPlan, plan_network
 from golden.cycles.core import Counts, LayerData, chain_counts
 from golden.mover import LayerMoves, Memory
 from golden.network import Network
-from golden.params import Build, ceil_div
+from golden.params import Build, ceil_div, check_side_by_side
 from sim.native import NativeCore
 from sim.streams import COUNTERS, MAP_BEATS, RunResult, SimulationError
 
@@ -70,10 +70,14 @@ class LayerRun:
 class NetworkRunner:
     """Runs a network on a build, in RTL or by the models alone; a context manager.
 
+    Several builds stand side by side over one memory, and each takes the layers for its lanes. As
+    a network is a chain, one of them computes at a time; a core's clock rests meanwhile, so that
+    its cycles are those of its own layers, one after the other.
+
     Parameters
     ----------
     network, build :
-        What to run, and on what.
+        What to run, and on what: a build, or several.
     engine :
         "rtl": the generated Verilog in Verilator. "golden": the golden model and the cycle model.
     wave :
@@ -83,21 +87,32 @@ class NetworkRunner:
     ------
     CompileError
         If the build cannot run the network.
+    BuildError
+        If the builds cannot work side by side.
     SimulationError
-        If the model of the core cannot be built.
+        If the model of a core cannot be built, or there is one file for the waves of several.
     """
 
     def __init__(
         self,
         network: Network,
-        build: Build,
+        build: Build | Sequence[Build],
         *,
         engine: Engine = "rtl",
         wave: Path | str | None = None,
     ) -> None:
-        self.network, self.build, self.engine = network, build, engine
+        self.network, self.engine = network, engine
+        if not isinstance(build, Build):
+            check_side_by_side(build)
         self.program: Program = lay_out(plan_network(network, build))
-        self._core = NativeCore(build, wave=wave) if engine == "rtl" else None
+        self.builds = tuple(dict.fromkeys(plan.build for plan in self.program.plans))
+        if wave and len(self.builds) > 1:
+            raise SimulationError(
+                f"{wave}: one file cannot take the waves of {len(self.builds)} cores"
+            )
+        self._cores: dict[Build, NativeCore] = {}
+        if engine == "rtl":
+            self._cores = {one: NativeCore(one, wave=wave) for one in self.builds}
         self._cycles, self._seconds = 0, 0.0
 
     def __enter__(self) -> "NetworkRunner":
@@ -109,8 +124,8 @@ class NetworkRunner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._core:
-            self._core.close()
+        for core in self._cores.values():
+            core.close()
 
     @property
     def sim_cycles_per_s(self) -> float:
@@ -130,15 +145,17 @@ class NetworkRunner:
         maps = self.network.run(x)
         memory = self.program.load()
         self.program.places[0].store(memory, self.program.places[0].encode(maps[0]))
-        models = chain_counts(self.build, self._timing(maps))
-        taken = 0  # words of the whole control stream
+        models = {build: chain_counts(build, self._timing(maps, build)) for build in self.builds}
+        taken = dict.fromkeys(self.builds, 0)  # words of each core's control stream
         runs = []
-        for i, (plan, model) in enumerate(zip(self.program.plans, models, strict=True)):
+        for i, plan in enumerate(self.program.plans):
+            model = next(models[plan.build])
             given, expected = maps[i], maps[i + 1]
             target = self.program.places[i + 1]
             moves = self.program.moves[i]
-            if self._core:
-                counters, taken = self._run_layer(self._core, moves, memory, taken, progress)
+            if self._cores:
+                counters, count = self._run_layer(plan.build, moves, memory, taken, progress)
+                taken[plan.build] += count
             else:
                 target.store(memory, target.encode(expected))
                 counters = {name: getattr(model, name) for name in COUNTERS}
@@ -157,35 +174,37 @@ class NetworkRunner:
             )
         return runs
 
-    def _timing(self, maps: list[np.ndarray]) -> Iterator[LayerData]:
-        """What the cycle model needs of each layer."""
+    def _timing(self, maps: list[np.ndarray], build: Build) -> Iterator[LayerData]:
+        """What the cycle model needs of each layer of a build."""
         for i, plan in enumerate(self.program.plans):
+            if plan.build != build:
+                continue
             ranges = [ranges for _, ranges in self.program.places[i].blocks]
             yield LayerData(passes=plan.descriptors, x=maps[i], y=maps[i + 1], in_ranges=ranges)
 
     def _run_layer(
         self,
-        core: NativeCore,
+        build: Build,
         moves: LayerMoves,
         memory: Memory,
-        taken: int,
+        taken: Mapping[Build, int],
         progress: Progress | None,
     ) -> tuple[dict[str, int], int]:
-        """Run a layer; return its counters, and how much of the control stream is taken by then."""
+        """Run a layer; return its counters, and how many words of the control stream it took."""
+        words = self.program.control_of(build)
         last = moves.control[-1]
-        rest = len(self.program.control) - (last.address + last.length) // 8
         start = time.perf_counter()
         result = execute(
-            core,
+            self._cores[build],
             moves,
             memory,
-            control=self.program.control[taken:],
-            spare=rest,
+            control=self.program.control[words.start + taken[build] : words.stop],
+            spare=words.stop - (last.address + last.length) // 8,
             progress=progress,
         )
         self._seconds += time.perf_counter() - start
         self._cycles += result.cycles
-        return result.counters, taken + result.control_taken
+        return result.counters, result.control_taken
 
 
 def execute(

@@ -18,7 +18,9 @@ from golden.network import Conv, TensorFormat
 from golden.params import Build, ceil_div, preset
 from golden.requant import Scale, Shift
 
-TINY, TINY8, UP5K, NULLHOP = (preset(name) for name in ("tiny", "tiny8", "up5k", "nullhop"))
+TINY, TINY8, TINY_L1, UP5K, NULLHOP = (
+    preset(name) for name in ("tiny", "tiny8", "tiny_l1", "up5k", "nullhop")
+)
 
 #: Builds from one bank to eight, and lanes from roomy to so small that small layers go in tiles.
 BUILDS = (

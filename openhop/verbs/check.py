@@ -6,40 +6,43 @@ from pathlib import Path
 
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
-from compiler.plan import check_layer
+from compiler.plan import build_for, check_layer
 from golden.network import Network
-from golden.params import Build, preset
+from golden.params import Build, presets
 from openhop import library, views
 from openhop.output import require_writable, show, write_json
+from openhop.running import names
 
 
-def main(*, model: str, build_name: str, json: Path | None) -> int:
+def main(*, model: str, build_name: str | None, json: Path | None) -> int:
     """Judge, print and write; 0 if the build runs the network, else 1."""
     require_writable(json)
-    build = preset(build_name)
+    builds = presets(build_name or "nullhop")
     path = library.model_path(model)
     verdicts = check(path)
     if _supported(verdicts):
-        verdicts = list(on_build(verdicts, import_onnx(path), build))
+        network = import_onnx(path)
+        builds = builds if build_name else presets(library.default_preset(network))
+        verdicts = list(on_build(verdicts, network, builds))
     supported = _supported(verdicts)
-    show(views.nodes(model, build.name, verdicts))
+    show(views.nodes(model, names(builds), verdicts))
     nodes = [
         {"name": node.name, "type": node.op, "verdict": node.verdict.value, "note": node.note}
         for node in verdicts
     ]
-    content = {"model": model, "preset": build.name, "supported": supported, "nodes": nodes}
+    content = {"model": model, "preset": names(builds), "supported": supported, "nodes": nodes}
     write_json(json, content)
     return 0 if supported else 1
 
 
 def on_build(
-    verdicts: Sequence[NodeVerdict], network: Network, build: Build
+    verdicts: Sequence[NodeVerdict], network: Network, builds: Build | Sequence[Build]
 ) -> Iterator[NodeVerdict]:
-    """Judge the nodes of a network that OpenHop runs once more, for one build of the core."""
+    """Judge the nodes of a network that OpenHop runs once more, for builds of the core."""
     refused: dict[str, str] = {}
     for layer, shape in zip(network.layers, network.shapes, strict=False):
         try:
-            check_layer(layer, shape, build)
+            check_layer(layer, shape, build_for(layer, builds))
         except CompileError as error:
             refused[layer.name] = error.reason
     for node in verdicts:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import CompileError
-from golden.params import Build, preset
+from golden.params import Build, preset, presets
 from openhop import library, views
 from openhop.figures import LayerFigures, total
 from openhop.layer_table import Refusal, table_figures
@@ -12,22 +12,21 @@ from openhop.output import bar, require_writable, show, write_json
 from openhop.running import run_network
 
 
-def main(*, model: str, images: list[Path], build_name: str, json: Path | None) -> int:
+def main(*, model: str, images: list[Path], build_name: str | None, json: Path | None) -> int:
     """Predict, print and write; 0, or 1 if the build cannot run some layers of a table."""
     require_writable(json)
-    build = preset(build_name)
     if library.is_table(model):
-        return _table(library.table_path(model), build, json)
-    return _network(model, images, build, json)
+        return _table(library.table_path(model), preset(build_name or "nullhop"), json)
+    return _network(model, images, presets(build_name) if build_name else (), json)
 
 
-def _network(model: str, images: list[Path], build: Build, json: Path | None) -> int:
+def _network(model: str, images: list[Path], builds: tuple[Build, ...], json: Path | None) -> int:
     network = library.load(model)
     pictures = images or library.sample_pictures(model)
     with bar(f"predicting {network.name}") as shown:
         report = run_network(
             network,
-            build,
+            builds or presets(library.default_preset(network)),
             pictures,
             engine="golden",
             progress=lambda done: shown.show(f"predicting {network.name}", done, len(pictures)),

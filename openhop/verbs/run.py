@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from golden.params import preset
+from golden.params import presets
 from openhop import library, views
 from openhop.output import bar, require_writable, show, write_file, write_json
-from openhop.running import run_network
+from openhop.running import names, run_network
 from sim.network import Engine
 from sim.streams import SimulationError
 
@@ -16,7 +16,7 @@ def main(
     *,
     model: str,
     images: list[Path],
-    build_name: str,
+    build_name: str | None,
     engine: Engine,
     html: Path | None,
     plot: Path | None,
@@ -29,13 +29,14 @@ def main(
     if wave and engine == "golden":
         raise SimulationError("the golden engine has no waveforms: leave out --wave or --engine")
     require_writable(html, plot, wave, json)
-    build = preset(build_name)
+    builds = presets(build_name) if build_name else ()
     network = library.load(model)
+    builds = builds or presets(library.default_preset(network))
     pictures = images or library.sample_pictures(model)
-    with bar(f"preparing {build.name}, once for all runs") as shown:
+    with bar(f"preparing {names(builds)}, once for all runs") as shown:
         report = run_network(
             network,
-            build,
+            builds,
             pictures,
             engine=engine,
             wave=wave,

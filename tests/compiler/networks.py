@@ -109,6 +109,8 @@ def model(
         initializers,
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    if any(node.domain == "openhop" for node in nodes):
+        opsets.append(helper.make_opsetid("openhop", 1))
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
@@ -177,6 +179,7 @@ class HandBuilder:
             names.append(f"{output}_{index}")
             self.initializers.append(numpy_helper.from_array(np.asarray(value), names[-1]))
         domain = "com.microsoft" if op in ("QGemm", "QLinearAdd", "QLinearSoftmax") else ""
+        domain = "openhop" if op == "AdderConv" else domain
         name = f"make_{output}"
         self.nodes.append(helper.make_node(op, names, [output], name, domain=domain, **attributes))
         return output
@@ -209,6 +212,20 @@ class QuantisedChain(HandBuilder):
         steps = [np.float32(0.01), np.int8(0), self.SCALE, self.ZERO]
         self.channels = outputs
         return self.node("QLinearConv", self.SCALE, self.ZERO, weights, *steps, **attributes)
+
+    def adder(
+        self, outputs: int = 3, kernel: int = 3, zero: object = ZERO, **attributes: object
+    ) -> "QuantisedChain":
+        """Append an AdderConv with random weights, some wider than a pixel; half of Y is 0."""
+        rng = np.random.default_rng(len(self.nodes))
+        weights = rng.integers(-200, 300, (outputs, self.channels, kernel, kernel))
+        pixels = np.concatenate([np.zeros(16), np.arange(0, 256, 16)])
+        distances = np.abs(weights[..., np.newaxis] - pixels).mean(axis=-1)
+        bias = distances.sum(axis=(1, 2, 3)).round() + rng.integers(-99, 99, outputs)
+        factors = rng.uniform(0.5, 2, outputs) / weights[0].size ** 0.5
+        self.channels = outputs
+        constants = [weights.astype(np.int16), bias.astype(np.int64), factors.astype(np.float32)]
+        return self.node("AdderConv", *constants, zero, **attributes)
 
     def gemm(self, outputs: int, inputs: int) -> "QuantisedChain":
         """Append a QGemm with random weights."""
@@ -252,6 +269,28 @@ def qlinear_conv(
     quantised = [x_scale, x_zero, weights, w_scale, w_zero, y_scale, y_zero, bias]
     graph.add("QLinearConv", ["xq", *quantised], "yq", **attributes)
     graph.add("DequantizeLinear", ["yq", y_scale, y_zero], OUTPUT)
+    return graph.model()
+
+
+def adder_conv(
+    shape: tuple[int, ...] = (2, 6, 6),
+    *,
+    x_scale: object = np.float32(0.01),
+    x_zero: object = np.uint8(0),
+    weights: object = None,
+    bias: object = None,
+    factors: object = np.float32([0.1, 0.2, 0.3, 0.4]),
+    zero: object = np.uint8(0),
+    y_scale: object = np.float32(0.03),
+    **attributes: object,
+) -> onnx.ModelProto:
+    """QuantizeLinear, AdderConv, DequantizeLinear; any constant may be another, or None."""
+    if weights is None:
+        weights = np.random.default_rng(2).integers(-99, 299, (4, shape[0], 3, 3)).astype(np.int16)
+    graph = HandBuilder(shape)
+    graph.add("QuantizeLinear", [INPUT, x_scale, x_zero], "xq")
+    graph.add("AdderConv", ["xq", weights, bias, factors, zero], "yq", **attributes)
+    graph.add("DequantizeLinear", ["yq", y_scale, zero], OUTPUT)
     return graph.model()
 
 

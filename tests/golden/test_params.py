@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden.descriptor import CLUSTER_WORD, PASS_WORDS
-from golden.params import PRESETS, BuildError, ceil_div, preset
+from golden.params import PRESETS, BuildError, ceil_div, preset, presets
 
 TINY, TINY8, UP5K, NULLHOP = (preset(name) for name in ("tiny", "tiny8", "up5k", "nullhop"))
 FIELDS = dict(field for word in (*PASS_WORDS, CLUSTER_WORD) for field in word)
@@ -21,7 +21,7 @@ def test_ceil_div(a, b):
 
 
 def test_presets_are_found_by_their_names():
-    assert {"tiny", "tiny8", "up5k", "nullhop"} <= set(PRESETS)
+    assert {"tiny", "tiny8", "tiny_l1", "up5k", "nullhop", "nullhop_l1"} <= set(PRESETS)
     for name, build in PRESETS.items():
         assert build.name == name
         assert preset(name) is build
@@ -43,6 +43,8 @@ def test_an_unknown_preset_names_the_known_ones():
         ({"lanes_per_cluster": 12}, r"lanes_per_cluster must be 2, 4, 8 or 16, not 12"),
         ({"act_bits": 12}, r"act_bits must be 8 or 16, not 12"),
         ({"weight_bits": 4}, r"weight_bits must be 8 or 16, not 4"),
+        ({"pe": "xnor"}, r"pe must be 'mac' or 'l1', not 'xnor'"),
+        ({"pe": "l1", "weight_bits": 8}, r"with pe='l1', weight_bits must be act_bits, 16, not 8"),
         ({"acc_bits": 23}, r"acc_bits must be 24 to 48, not 23"),
         ({"acc_bits": 49}, r"acc_bits must be 24 to 48, not 49"),
         ({"word_pixels": 5}, r"word_pixels must be 4, 8 or 16, not 5"),
@@ -134,6 +136,38 @@ def test_what_follows_from_the_presets(name, tiny, tiny8, up5k, nullhop):
     assert [getattr(build, name) for build in (TINY, TINY8, UP5K, NULLHOP)] == [
         *(tiny, tiny8, up5k, nullhop)
     ]
+
+
+def test_an_l1_build_has_sums_of_pixels():
+    """One per cluster, and half sums in the lanes."""
+    tiny_l1 = preset("tiny_l1")
+    assert TINY8.replace(name="tiny_l1", pe="l1") == tiny_l1
+    more = 16 * (2 * 32 - 8)  # bits: sums of pixels, less the bit that each lane's sum saves
+    assert tiny_l1.on_chip_bytes == TINY8.on_chip_bytes + more // 8
+
+
+def test_the_builds_of_a_mixed_network_have_the_same_maps():
+    multiplying, adding = preset("nullhop8"), preset("nullhop_l1")
+    assert multiplying.replace(name="nullhop_l1", pe="l1") == adding
+
+
+def test_names_of_builds_side_by_side():
+    assert presets("tiny") == (preset("tiny"),)
+    assert presets("nullhop8+nullhop_l1") == (preset("nullhop8"), preset("nullhop_l1"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("nullhop+nullhop_l1", "'nullhop' and 'nullhop_l1' do not share maps: values of 16 and 8"),
+        ("tiny8+nullhop_l1", "'tiny8' and 'nullhop_l1' do not share maps: .*blocks of 8 and 128"),
+        ("nullhop8+tiny8", "'nullhop8' and 'tiny8' have the same pe"),
+        ("tiny8+", "preset '' is unknown"),
+    ],
+)
+def test_builds_that_cannot_stand_side_by_side(names, message):
+    with pytest.raises(BuildError, match=message):
+        presets(names)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from amaranth.lib.wiring import In, Out
 import hdl
 from golden.params import PRESETS, Build
 from hdl.core import Core
+from hdl.l1_lane import L1Lane, WindowSum
+from hdl.lane import Lane
 from hdl.layouts import map_word
 from hdl.memory import EXPORT, Ram
 from hdl.stream import StreamFIFO, StreamRegister
@@ -29,8 +31,13 @@ EXAMPLES = {
     StreamFIFO: lambda build: [(map_word(build), build.fifo_depth), (unsigned(1), 2)],
 }
 
+#: Components of builds with one kind of lanes.
+FOR = {Lane: "mac", L1Lane: "l1", WindowSum: "l1"}
+
 #: What takes long to convert, for the words of its memories.
-LARGE = {("Core", "ecp5_85f"), ("Core", "nullhop"), ("MapBanks", "nullhop")}
+LARGE = {("Core", "ecp5_85f")} | {
+    (kind, f"nullhop{of}") for kind in ("Core", "MapBanks") for of in ("", "8", "_l1")
+}
 
 
 def components() -> list[type[wiring.Component]]:
@@ -67,6 +74,7 @@ def cases() -> list:
         )
         for kind in components()
         for build in PRESETS.values()
+        if kind not in FOR or build.pe == FOR[kind]
     ]
 
 
@@ -109,7 +117,7 @@ def test_the_walk_finds_the_blocks():
     names = {kind.__name__ for kind in components()}
     assert names >= {"Core", "Cluster", "Lane", "Encoder", "PacketWriter", "Ram", "StreamFIFO"}
     assert {kind.__name__ for kind in EXAMPLES} <= names
-    assert {kind for kind, _ in LARGE} <= names
+    assert {kind for kind, _ in LARGE} | {kind.__name__ for kind in FOR} <= names
     assert not any(takes_a_build_alone(kind) for kind in EXAMPLES)
 
 

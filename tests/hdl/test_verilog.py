@@ -27,7 +27,7 @@ ROOT = Path(hdl.__file__).parents[1]
 #: file not named after its module. Anything else is an error.
 STYLE = ("WIDTH", "UNUSEDSIGNAL", "CASEINCOMPLETE", "PROCASSINIT", "DECLFILENAME")
 
-OTHERS, LARGE = ("tiny8", "up5k"), ("ecp5_85f", "nullhop")
+OTHERS, LARGE = ("tiny8", "tiny_l1", "up5k"), ("ecp5_85f", "nullhop", "nullhop8", "nullhop_l1")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Random layers that a build can run, as a hypothesis strategy, and how they are checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import assume
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from compiler.memory import lay_out
 from compiler.plan import LayerPlan, plan_layer
+from golden.adder import Adder, adder2d
 from golden.cycles.core import layer_counts
 from golden.formats import Rounding
 from golden.network import Conv, TensorFormat
@@ -29,7 +30,8 @@ class Case:
     def __repr__(self) -> str:
         layer = self.layer
         return (
-            f"Case(x={self.x.shape}, weights={layer.weights.shape}, stride={layer.stride}, "
+            f"Case({layer.kind}, x={self.x.shape}, weights={layer.weights.shape}, "
+            f"stride={layer.stride}, "
             f"pads={layer.pads}, pool={layer.pool}, relu={layer.relu}, requant={layer.requant}, "
             f"in={layer.in_format}, out={layer.out_format}, dense={self.dense})"
         )
@@ -92,6 +94,9 @@ def cases(draw: st.DrawFn, build: Build, *, edge: int = 14, channels: int = 20) 
     assume(cin <= deepest or 2 * outputs <= build.acc_words)
     cout = draw(st.integers(1, 3 * build.lanes + 3))
     in_format, out_format = draw(formats(build)), draw(formats(build))
+    adds = build.pe == "l1"
+    if adds:
+        in_format = replace(in_format, zero_point=0)
     density = draw(st.sampled_from([0.0, 0.04, 0.3, 0.6, 1.0]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
@@ -106,6 +111,10 @@ def cases(draw: st.DrawFn, build: Build, *, edge: int = 14, channels: int = 20) 
     spread = max(
         1.0, (x.astype(float) - in_format.zero_point).std() * largest * (size * cin) ** 0.5
     )
+    if adds:
+        weights = rng.integers(-2 * largest, 3 * largest, weights.shape)
+        sums = adder2d(x, weights, np.zeros(cout, np.int64), stride=stride, pads=pads)
+        bias, spread = bias // 99 - sums.mean(axis=(0, 1)).astype(np.int64), max(1.0, sums.std())
     ratio = out_format.ints.max / spread
     requant: Shift | Scale
     if "scale" in build.requant and draw(st.booleans()):
@@ -113,7 +122,7 @@ def cases(draw: st.DrawFn, build: Build, *, edge: int = 14, channels: int = 20) 
     else:
         shift = max(0, round(-np.log2(ratio)))
         requant = Shift(shift, draw(st.sampled_from(Rounding)))
-    layer = Conv(
+    layer = (Adder if adds else Conv)(
         name="random",
         weights=weights,
         bias=bias,
