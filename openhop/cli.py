@@ -195,6 +195,25 @@ def bench(
     )
 
 
+@app.command()
+def density(
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="P+Q", help="Builds whose cycles are compared.")
+    ] = "nullhop8+nullhop_l1",
+    engine: Annotated[
+        Engine, typer.Option(help="Simulated RTL, or the golden and the cycle model alone.")
+    ] = Engine.RTL,
+    json: Json = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the figures as those to compare with.")
+    ] = False,
+) -> int:
+    """Run a layer with 0 to 100 % zeros on lanes that multiply and on those of an L1 build."""
+    from openhop.verbs import density as verb
+
+    return verb.main(build_names=preset, engine=engine.value, json=json, record=record)
+
+
 @app.command(cls=TakesImages)
 def vectors(
     model: Model,
@@ -202,7 +221,7 @@ def vectors(
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")
     ],
     images: Images = None,
-    preset: Preset = "nullhop",
+    preset: Presets = None,
     json: Json = None,
 ) -> int:
     """Write the golden model's vectors of a picture and a Verilog testbench that replays them."""

@@ -17,16 +17,17 @@ def main(*, model: str, images: list[Path], build_name: str | None, json: Path |
     require_writable(json)
     if library.is_table(model):
         return _table(library.table_path(model), preset(build_name or "nullhop"), json)
-    return _network(model, images, presets(build_name) if build_name else (), json)
+    return _network(model, images, build_name, json)
 
 
-def _network(model: str, images: list[Path], builds: tuple[Build, ...], json: Path | None) -> int:
+def _network(model: str, images: list[Path], build_name: str | None, json: Path | None) -> int:
     network = library.load(model)
+    builds = presets(build_name or library.default_preset(network))
     pictures = images or library.sample_pictures(model)
     with bar(f"predicting {network.name}") as shown:
         report = run_network(
             network,
-            builds or presets(library.default_preset(network)),
+            builds,
             pictures,
             engine="golden",
             progress=lambda done: shown.show(f"predicting {network.name}", done, len(pictures)),

@@ -29,9 +29,8 @@ def main(
     if wave and engine == "golden":
         raise SimulationError("the golden engine has no waveforms: leave out --wave or --engine")
     require_writable(html, plot, wave, json)
-    builds = presets(build_name) if build_name else ()
     network = library.load(model)
-    builds = builds or presets(library.default_preset(network))
+    builds = presets(build_name or library.default_preset(network))
     pictures = images or library.sample_pictures(model)
     with bar(f"preparing {names(builds)}, once for all runs") as shown:
         report = run_network(

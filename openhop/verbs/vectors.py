@@ -4,20 +4,27 @@ from pathlib import Path
 
 from rich.text import Text
 
-from golden.params import preset
+from compiler.errors import CompileError
+from golden.params import presets
 from openhop import library
 from openhop.output import bar, require_folder, require_writable, show, table, write_json
 from openhop.vectors import layer_vectors, write_vectors
 
 
 def main(
-    *, model: str, folder: Path, images: list[Path], build_name: str, json: Path | None
+    *, model: str, folder: Path, images: list[Path], build_name: str | None, json: Path | None
 ) -> int:
     """Compute, write and print what was written; 0."""
     require_writable(json)
     require_folder(folder)
-    build = preset(build_name)
     network = library.load(model)
+    build, *others = presets(build_name or library.default_preset(network))
+    if others:
+        raise CompileError(
+            network.name,
+            "has layers for two builds, and a testbench replays one core",
+            "give one --preset and a network of convolutions or of adder layers alone",
+        )
     x, source = library.first_input(network, images or library.sample_pictures(model))
     layers = []
     count = len(network.layers)

@@ -5,7 +5,7 @@ import onnx
 
 from golden.network import Conv, Network, TensorFormat
 from golden.requant import Scale, Shift
-from tests.compiler.networks import Builder, quantise
+from tests.compiler.networks import Builder, QuantisedChain, quantise
 
 RAW = TensorFormat(8, signed=False, scale=1.0)
 SIGNED = TensorFormat(8, signed=True, scale=1.0, zero_point=-3)
@@ -41,3 +41,13 @@ def classifier(pad: int = 0) -> onnx.ModelProto:
     """A quantised network of two layers that fits the smallest build; takes 8x8 grey pictures."""
     net = Builder((1, 8, 8)).conv(4, (3, 3), pads=[pad] * 4).relu().pool().flatten()
     return quantise(net.gemm(3, 4 * (3 + pad) ** 2).model())
+
+
+def adder_classifier(*, mixed: bool = False) -> onnx.ModelProto:
+    """A network of adder layers, or one with convolutions first and last, for 8x8 grey pictures."""
+    net = QuantisedChain((1, 8, 8))
+    if mixed:
+        net.conv(4, pads=[1] * 4).adder(6, pads=[1] * 4).pool().conv(3)
+    else:
+        net.adder(6, pads=[1] * 4).pool().adder(3, 4)
+    return net.real().end()

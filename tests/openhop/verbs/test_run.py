@@ -3,11 +3,13 @@
 import dataclasses
 import json
 
+import onnx
 import pytest
 
 from openhop.figures import CAUSES
 from openhop.library import sample_pictures
 from openhop.verbs import run as verb
+from tests.openhop.networks import adder_classifier
 
 KEYS = {
     *("model", "preset", "engine", "images", "correct", "bit_exact", "labels"),
@@ -45,6 +47,48 @@ def check_promises(content: dict) -> None:
         assert 0 <= item["input_zeros"] < 1
         assert sum(item["stalls"].values()) == item["cycles"] * CLUSTERS[content["preset"]]
     assert len(content["labels"]) == content["images"]
+
+
+@pytest.mark.parametrize(
+    ("mixed", "preset", "kinds"),
+    [
+        (False, "tiny_l1", ["adder", "adder"]),
+        (True, "tiny8+tiny_l1", ["conv", "adder", "conv"]),
+    ],
+)
+def test_adder_layers_on_rtl(openhop, pictures, tmp_path, mixed, preset, kinds):
+    model, out = tmp_path / "sums.onnx", tmp_path / "run.json"
+    onnx.save(adder_classifier(mixed=mixed), model)
+    result = openhop("run", model, "--images", *pictures, "--preset", preset, "--json", out)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Bits: all exact" in result.stdout
+    assert "Cycles: all as the cycle model predicts" in result.stdout
+    content = json.loads(out.read_text())
+    assert (content["preset"], content["bit_exact"]) == (preset, True)
+    assert [layer["kind"] for layer in content["layers"]] == kinds
+
+
+@pytest.mark.parametrize(
+    ("mixed", "preset"), [(False, "nullhop_l1"), (True, "nullhop8+nullhop_l1")]
+)
+def test_the_layers_choose_the_builds(openhop, pictures, tmp_path, mixed, preset):
+    model, out = tmp_path / "sums.onnx", tmp_path / "out.json"
+    onnx.save(adder_classifier(mixed=mixed), model)
+    assert openhop("check", model).stdout.rstrip().endswith(f"{preset} runs this network")
+    args = ("--images", *pictures, "--json", out)
+    for verb_name in (("run", "--engine", "golden"), ("cycles",)):
+        assert openhop(verb_name[0], model, *args, *verb_name[1:]).exit_code == 0
+        assert json.loads(out.read_text())["preset"] == preset
+
+
+def test_lanes_of_the_wrong_kind_are_refused(refusal, pictures, tmp_path):
+    model = tmp_path / "sums.onnx"
+    onnx.save(adder_classifier(), model)
+    args = ("run", model, "--images", *pictures, "--preset")
+    assert refusal(*args, "nullhop") == (
+        "layer 'make_t1': needs lanes that add |x - w|, those of build 'nullhop' multiply"
+    )
+    assert "do not share maps" in refusal(*args, "nullhop+nullhop_l1")
 
 
 def test_rtl(openhop, model, pictures, tmp_path):

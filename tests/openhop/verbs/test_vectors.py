@@ -2,6 +2,10 @@
 
 import json
 
+import onnx
+
+from tests.openhop.networks import adder_classifier
+
 
 def test_files_and_json(openhop, model, pictures, tmp_path):
     folder, out = tmp_path / "new" / "vectors", tmp_path / "vectors.json"
@@ -36,3 +40,10 @@ def test_a_second_time_gives_the_same_files(openhop, model, tmp_path):
         return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     assert contents() == contents()
+
+
+def test_a_network_for_two_builds_is_refused(refusal, tmp_path):
+    model = tmp_path / "sums.onnx"
+    onnx.save(adder_classifier(mixed=True), model)
+    message = refusal("vectors", model, "-o", tmp_path / "out")
+    assert message.startswith("sums: has layers for two builds, and a testbench replays one core")
