@@ -27,6 +27,11 @@ class HostPlan:
     descriptors: ClassVar[tuple[PassDescriptor, ...]] = ()
 
     @property
+    def kind(self) -> str:
+        """What the network says."""
+        return self.layer.kind
+
+    @property
     def out_blocks(self) -> tuple[tuple[int, tuple[Range, ...]], ...]:
         """Channels and column ranges of each block of the output map."""
         return whole_blocks(self.out_shape, self.block_channels)

@@ -53,14 +53,15 @@ class Sums:
     @classmethod
     def of(cls, run: LayerRun) -> "Sums":
         """Figures of one layer with one picture."""
-        layer, build = run.plan.layer, run.plan.build
+        plan = run.plan
+        layer, build = plan.layer, plan.build
         nonzero = run.x != layer.in_format.zero_point
         return cls(
             lanes=build.lanes,
             pixels=run.x.size,
             zeros=run.x.size - int(np.count_nonzero(nonzero)),
-            dense_ops=0 if is_pool(run.plan.kind) else dense_ops(layer, run.plan.in_shape),
-            useful_ops=0 if is_pool(run.plan.kind) else _useful_ops(layer, nonzero),
+            dense_ops=0 if is_pool(plan.kind) else dense_ops(layer, plan.in_shape),
+            useful_ops=0 if is_pool(plan.kind) else _useful_ops(layer, nonzero),
             cycles=run.counters["cycles"],
             cycles_model=run.model.cycles,
             cycles_compute=run.counters["compute"],
@@ -233,8 +234,10 @@ def dense_ops(layer: Layer, in_shape: tuple[int, int, int]) -> int:
     return math.prod(layer.conv_shape(in_shape)) * math.prod(layer.weights.shape[1:])
 
 
-def _useful_ops(layer: Conv, nonzero: np.ndarray) -> int:
+def _useful_ops(layer: Layer, nonzero: np.ndarray) -> int:
     """Multiply-accumulates whose pixel is not zero and whose output is needed, pooled or not."""
+    if not isinstance(layer, Conv):
+        return 0
     height, width, channels = nonzero.shape
     rows, cols, outputs = layer.conv_shape((height, width, channels))
     if layer.pool:
