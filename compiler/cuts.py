@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import gcd
 
 from compiler.tiling import open_columns
@@ -21,7 +22,7 @@ def cut_evenly(size: int, most: int) -> tuple[Range, ...]:
     """Cut [0, size) into as few ranges of at most `most` as there can be, of nearly equal size."""
     parts = ceil_div(size, most)
     marks = [size * i // parts for i in range(parts + 1)]
-    return tuple(zip(marks, marks[1:], strict=False))
+    return tuple(pairwise(marks))
 
 
 def cut_columns(first: int, end: int, parts: int, *, even: bool) -> tuple[Range, ...]:
@@ -184,7 +185,7 @@ def grouped(layer: Conv, build: Build) -> list[ChannelPart] | None:
     parts = []
     whole = layer.out_channels // block * block
     cuts = [*range(0, whole, count * block), whole, layer.out_channels]
-    for first, end in sorted(set(zip(cuts, cuts[1:], strict=False))):
+    for first, end in sorted(set(pairwise(cuts))):
         if first == end:
             continue
         first_channel = first // outs * ins

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from compiler.checks import check_layer
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
-from compiler.plan import check_layer
 from golden.network import Network
 from golden.params import Build, preset
 from openhop import library, views
