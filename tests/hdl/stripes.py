@@ -24,7 +24,7 @@ from tests.golden.scanning import (
     scan_words,
     words_in,
 )
-from tests.layers import BUILDS, Case, cases
+from tests.layers import BUILDS, Case, cases, grouped_cases
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def shares(
     build = draw(st.sampled_from(builds))
     found: list[Case] = []
     for _ in range(draw(st.integers(1, most))):
-        case = draw(cases((build,), rows=rows, cols=cols))
+        case = draw(cases((build,), rows=rows, cols=cols) | grouped_cases((build,)))
         signed = draw(st.booleans())
         low, high = (-128, 127) if signed else (0, 255)
         wide = signed and build.act_bits == 16  # less any zero point, 17 bits
