@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import ceil, gcd
 
 from compiler.tiling import open_columns
@@ -23,7 +23,7 @@ def cut_evenly(size: int, most: int) -> tuple[Range, ...]:
     """Cut [0, size) into as few ranges of at most `most` as there can be, of nearly equal size."""
     parts = ceil_div(size, most)
     marks = [size * i // parts for i in range(parts + 1)]
-    return tuple(zip(marks, marks[1:], strict=False))
+    return tuple(pairwise(marks))
 
 
 def cut_columns(first: int, end: int, parts: int, *, even: bool) -> tuple[Range, ...]:
@@ -231,7 +231,7 @@ def grouped(layer: Conv, build: Build) -> list[ChannelPart] | None:
     parts = []
     whole = layer.out_channels // block * block
     cuts = [*range(0, whole, count * block), whole, layer.out_channels]
-    for first, end in sorted(set(zip(cuts, cuts[1:], strict=False))):
+    for first, end in sorted(set(pairwise(cuts))):
         if first == end:
             continue
         first_channel = first // outs * ins

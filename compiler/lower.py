@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.cuts import Piece
-from compiler.plan import LayerPlan, PassPlan
+from compiler.passes import LayerPlan, PassPlan
 from golden.network import Conv
 from golden.params import Build, ceil_div
 from golden.requant import Scale

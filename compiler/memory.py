@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.cuts import Range
 from compiler.host import whole_blocks
 from compiler.lower import control_streams
-from compiler.plan import LayerPlan, Plan, Range
+from compiler.passes import LayerPlan
+from compiler.plan import Plan
 from golden.mover import ALIGN, LayerMoves, Memory, Stream, Transfer
 from golden.params import Build, ceil_div
 from golden.segment import segment_room

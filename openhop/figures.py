@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.plan import LayerPlan
+from compiler.passes import LayerPlan
 from golden.conv import useful_ops
 from golden.network import Conv, Layer
 from sim.network import LayerRun

@@ -5,8 +5,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 
+from compiler.errors import CompileError
 from compiler.memory import Program, lay_out
 from compiler.plan import LayerPlan, plan_layer
 from golden.cycles.causes import Counts
@@ -51,6 +53,7 @@ class Case:
     out_zero: int = 0
     density: float = 0.5
     dense: bool = False
+    groups: int = 1
     seed: int = 0
 
     @cached_property
@@ -58,7 +61,7 @@ class Case:
         """Weights as wide as the build has them, as far as the accumulator has room for the sum."""
         rng = np.random.default_rng(self.seed)
         build = self.build
-        shape = (self.channels, self.shape[2], *self.kernel)
+        shape = (self.channels, self.shape[2] // self.groups, *self.kernel)
         terms = int(np.prod(shape[1:]))
         room = 1 << build.acc_bits - 2
         most = min((1 << build.weight_bits - 1) - 1, room // (terms << build.act_bits))
@@ -79,6 +82,7 @@ class Case:
             pads=self.pads,
             relu=self.relu,
             pool=self.pool,
+            groups=self.groups,
         )
 
     @cached_property
@@ -182,7 +186,11 @@ def cases(draw: Any, builds: tuple[Build, ...] = BUILDS, *, rows: int = 9, cols:
     build = draw(st.sampled_from(builds))
     kernel = draw(st.tuples(*[st.integers(1, build.k_max)] * 2))
     stride = draw(st.tuples(*[st.sampled_from((1, 1, 1, 2, 3, 4))] * 2))
-    pads = draw(st.tuples(*[st.integers(0, k - 1) for k in kernel * 2]))
+    # Strides step over rows and columns inside the map alone; others may start outside of it.
+    most = [k + 1 if s <= k else k - 1 for k, s in zip(kernel, stride, strict=True)]
+    if draw(st.integers(0, 3)):
+        most = [k - 1 for k in kernel]
+    pads = draw(st.tuples(*[st.integers(0, pad) for pad in most * 2]))
     pool = draw(st.booleans())
     least = [max(1, kernel[i] + pool * stride[i] - pads[i] - pads[i + 2]) for i in (0, 1)]
     height, width = (
@@ -209,6 +217,31 @@ def cases(draw: Any, builds: tuple[Build, ...] = BUILDS, *, rows: int = 9, cols:
         density=draw(st.sampled_from((0.0, 0.1, 0.5, 1.0))),
         seed=draw(st.integers(0, 99)),
     )
+
+
+@st.composite
+def grouped_cases(draw: Any, builds: tuple[Build, ...] = BUILDS) -> Case:
+    """Layers of grouped channels, depthwise ones among them."""
+    build = draw(st.sampled_from(builds))
+    ins = draw(st.sampled_from((1, 1, 2, 3, build.word_pixels)))
+    outs = draw(st.sampled_from((1, 1, 2, 3, build.lanes_per_cluster)))
+    groups = draw(st.integers(2, max(2, min(24, 40 // max(ins, outs)))))
+    kernel = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    case = Case(
+        build=build,
+        shape=(draw(st.integers(3, 5)), draw(st.integers(3, 5)), groups * ins),
+        channels=groups * outs,
+        kernel=kernel,
+        pads=draw(st.tuples(*[st.integers(0, k) for k in kernel * 2])),
+        density=draw(st.sampled_from((0.1, 0.5, 1.0))),
+        groups=groups,
+        seed=draw(st.integers(0, 99)),
+    )
+    try:
+        assert case.plan
+    except CompileError:
+        reject()
+    return case
 
 
 def pass_config(d: PassDescriptor) -> dict[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from compiler.blocks import block_channels
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
-from compiler.plan import build_for, check_layer
+from compiler.plan import build_for, plan_layer
 from golden.network import Conv, Network
 from golden.params import Build, presets
 from openhop import library, views
@@ -45,7 +45,7 @@ def on_build(
         if not isinstance(layer, Conv):
             continue
         try:
-            check_layer(layer, shape, build_for(layer, builds))
+            plan_layer(layer, shape, build_for(layer, builds))
         except CompileError as error:
             refused[layer.name] = error.reason
     try:

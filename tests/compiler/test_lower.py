@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.lower import control_streams, pack_weights
-from compiler.plan import PassPlan
+from compiler.passes import PassPlan
 from golden.descriptor import PassDescriptor
 from golden.network import Conv
 from golden.params import Build

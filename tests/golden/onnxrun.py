@@ -88,9 +88,16 @@ def run(
     return [to_hwc(np.asarray(result)) for result in results]
 
 
-def conv_attributes(weights: np.ndarray, stride: Pair, pads: Pads) -> dict[str, list[int]]:
+def conv_attributes(
+    weights: np.ndarray, stride: Pair, pads: Pads, groups: int = 1
+) -> dict[str, list[int] | int]:
     """Attributes of a convolution node."""
-    return {"kernel_shape": list(weights.shape[2:]), "strides": list(stride), "pads": list(pads)}
+    return {
+        "kernel_shape": list(weights.shape[2:]),
+        "strides": list(stride),
+        "pads": list(pads),
+        "group": groups,
+    }
 
 
 def conv_integer(
@@ -100,10 +107,14 @@ def conv_integer(
     weights_zero: int,
     stride: Pair = (1, 1),
     pads: Pads = (0, 0, 0, 0),
+    groups: int = 1,
 ) -> np.ndarray:
     """Sums of a ConvInteger, int32."""
     node = helper.make_node(
-        "ConvInteger", ["x", "w", "xz", "wz"], ["y"], **conv_attributes(weights, stride, pads)
+        "ConvInteger",
+        ["x", "w", "xz", "wz"],
+        ["y"],
+        **conv_attributes(weights, stride, pads, groups),
     )
     constants = {
         "w": weights,

@@ -4,8 +4,9 @@ Written for reading: what a window touches is asked of every output, and the wal
 after the other. The cycle model and the hardware are compared with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NamedTuple
 
 from golden.descriptor import ClusterWork, PassDescriptor
@@ -61,6 +62,15 @@ def rows_in(d: PassDescriptor, stripe: int) -> list[int]:
     return sorted(touched & set(range(d.in_rows)))
 
 
+def row_span(d: PassDescriptor, stripe: int) -> range:
+    """These from the first to the last; of none, at the edge of the map that is nearer."""
+    rows = rows_in(d, stripe)
+    if rows:
+        return range(rows[0], rows[-1] + 1)
+    edge = 0 if 2 * stripe * d.stride_h < d.pad_top else d.in_rows
+    return range(edge, edge)
+
+
 def columns_in(d: PassDescriptor, first: int, end: int) -> list[int]:
     """Input columns that output columns [first, end) touch, those outside the map included."""
     return sorted(
@@ -72,16 +82,25 @@ def columns_in(d: PassDescriptor, first: int, end: int) -> list[int]:
     )
 
 
-def words_in(d: PassDescriptor, tile: int) -> range:
-    """Words of a column that belong to a tile of input channels."""
-    first = tile * d.tile_words
-    return range(first, d.col_words if tile == d.tiles - 1 else first + d.tile_words)
+def words_in(d: PassDescriptor, work: ClusterWork, tile: int) -> range:
+    """Words of a column that belong to a tile of a cluster's input channels."""
+    own = d.first_word + work.slice * d.slice_words
+    words = range(own, own + d.slice_words)
+    return words[tile * d.tile_words :][: None if tile == d.tiles - 1 else d.tile_words]
 
 
 def bank_of(build: Build, d: PassDescriptor, place: Place) -> int:
     """Bank in which the intake puts a word."""
-    shift = place.row + (d.kernel_h + d.stride_h) * place.column
+    shift = place.row + d.scan_rows * place.column
     return (place.word + d.col_words * shift) % build.clusters
+
+
+def address_of(build: Build, d: PassDescriptor, place: Place) -> int:
+    """Word within the bank in which the intake puts a word: 2**pack columns share theirs."""
+    row = place.row % d.ring_rows * d.row_pitch
+    if d.pack:
+        return row + place.column // (1 << d.pack)
+    return row + place.column * d.col_pitch + place.word // build.clusters
 
 
 def scan_words(
@@ -92,7 +111,7 @@ def scan_words(
     Behind each word come as many empty ones as it takes to be at the bank of the next; behind the
     last of a column, at that of the next column, be it there or not.
     """
-    rows, tile_words = rows_in(d, stripe), words_in(d, tile)
+    rows, tile_words = rows_in(d, stripe), words_in(d, work, tile)
     columns = columns_in(d, work.first_col, work.end_col)
     and_next = columns_in(d, work.first_col, work.end_col + 1)
     retires = {
@@ -159,6 +178,12 @@ def entries(
     return result
 
 
+def parts(found: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """What comes before the first word inside the map, and from it on."""
+    at = next((n for n, entry in enumerate(found) if entry.word.place is not None), len(found))
+    return found[:at], found[at:]
+
+
 def _taps(
     d: PassDescriptor, work: ClusterWork, rows: list[int], place: Place
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -219,3 +244,26 @@ class SlowWalker:
         if pop:
             self.taken = 0
         return Cycle(step, pop, token, due)
+
+
+def play(
+    queue: list[Entry], arrivals: Sequence[int] | None = None, hold: int | None = None
+) -> tuple[list[int], int]:
+    """Cycles of the tokens, and steps that are visits.
+
+    Words arrive in the cycles `arrivals`; one per cycle from 0 on if absent. Token `hold` is never
+    let through; its cycle is the first in which it is due and no step made.
+    """
+    arrivals = range(len(queue)) if arrivals is None else arrivals
+    wanted = sum(bool(entry.token) for entry in queue) if hold is None else hold + 1
+    walker, tokens, visits, at = SlowWalker(), [], 0, 0
+    for now in count():
+        if len(tokens) == wanted:
+            break
+        head = queue[at] if at < len(queue) and arrivals[at] <= now else None
+        cycle = walker.cycle(head, gate=len(tokens) != hold)
+        visits += isinstance(cycle.step, Visit)
+        at += cycle.pop
+        if cycle.token or (cycle.due and len(tokens) == hold and cycle.step is None):
+            tokens.append(now)
+    return tokens, visits

@@ -22,7 +22,7 @@ CAUSES = ("busy", "decode", "weights", "drain", "imbalance", "bus")
 
 def descriptor(groups: int) -> PassDescriptor:
     (d,) = Case(build=EIGHT, channels=2, kernel=(1, 1), shape=(1, 1, 1)).plan.descriptors
-    return replace(d, groups=groups)
+    return replace(d, team_groups=groups)
 
 
 def team(d: PassDescriptor, cycles: str, start: int, *, done: int = 0, lanes: int = 2) -> Team:
@@ -52,7 +52,7 @@ def team(d: PassDescriptor, cycles: str, start: int, *, done: int = 0, lanes: in
 def count(build: Build, d: PassDescriptor, lives: list[str], start: int, end: int) -> Counts:
     """Count cluster by cluster and cycle by cycle, the pass done when its last team is."""
     counts: Counter[str] = Counter()
-    idle = build.clusters - len(lives) * d.groups
+    idle = build.clusters - len(lives) * d.team_groups
     all_done = start + max(map(len, lives))
     for cycle in range(end):
         counts["cycles"] += 1
@@ -71,7 +71,7 @@ def count(build: Build, d: PassDescriptor, lives: list[str], start: int, end: in
         counts["imbalance"] += idle
         names = {"h": "weights", "w": "bus", "b": "busy", "d": "drain", "z": "imbalance"}
         for what in now:
-            counts[names.get(what, "decode")] += d.groups
+            counts[names.get(what, "decode")] += d.team_groups
     return Counts(**counts)
 
 

@@ -9,7 +9,7 @@ from golden.cycles.output import OutputTiming
 from golden.descriptor import ClusterWork, PassDescriptor
 from golden.params import Build, ceil_div
 from golden.segment import encode_sparse
-from tests.layers import TINY, Case, cases
+from tests.layers import TINY, Case, cases, grouped_cases
 
 
 class WayOut:
@@ -17,19 +17,20 @@ class WayOut:
 
     def __init__(self, build: Build, d: PassDescriptor, y: np.ndarray):
         self.build, self.d, self.y = build, d, y
-        self.sent: dict[tuple[int, int], int] = {}  # bytes of a segment: by row, first column
+        self.sent: dict[tuple[int, int, int], int] = {}  # by row, first group and column: bytes
         self.free = 0  # cycle in which the writer can take a packet
         self.rooms: list[int] = []  # for each packet the cycle from which its room is another's
 
     def send(self, now: int, work: ClusterWork, row: int, column: int) -> int:
-        """Send an output row's channels at a column; the cycle after the last pick."""
+        """Send a team's channels of an output row and column; the cycle after the last pick."""
         build, d = self.build, self.d
         shrink = 2 if d.pool else 1
-        lanes = d.groups * build.lanes_per_cluster
-        segment = (row, work.first_col)
+        lanes = d.team_groups * build.lanes_per_cluster
+        channels = self.y[row, column, work.group * build.lanes_per_cluster :][:lanes]
+        segment = (row, work.group, work.first_col)
         for first in range(0, lanes, 16):
             end = min(first + 16, lanes)
-            group = self.y[row, column, first:end].reshape(1, 1, -1)
+            group = channels[first:end].reshape(1, 1, -1)
             # A packet of channels that do not exist is an empty sparsity map.
             size = len(encode_sparse(group, d.out_zero)[0]) if group.size else 2
             before = self.sent.get(segment, 0)
@@ -54,8 +55,7 @@ def turns(d: PassDescriptor, rng: np.random.Generator) -> list[tuple[ClusterWork
             for stripe in range(work.first_stripe, d.stripes, work.stripe_step)
             for column in range(work.first_col, work.end_col, 2 if d.pool else 1)
         ]
-        for work in d.clusters
-        if work.active and work.group == 0
+        for work in (d.clusters[lead] for lead in d.leads)
     ]
     order = rng.permutation([n for n, queue in enumerate(queues) for _ in queue]).tolist()
     return [queues[team].pop(0) for team in order]
@@ -70,19 +70,19 @@ def check(
     picks = waits = 0
     for work, stripe, column in turns(d, rng):
         rows = [stripe] if d.pool else range(2 * stripe, min(2 * stripe + 2, len(y)))
-        length = timing.add(now, stripe, column, len(rows))
+        length = timing.add(now, work.group, stripe, column, len(rows))
         end = now
         for row in rows:
             end = way_out.send(end, work, row, column // 2 if d.pool else column)
         assert length == end - now
-        least = len(rows) * d.groups * build.lanes_per_cluster // build.drain
+        least = len(rows) * d.team_groups * build.lanes_per_cluster // build.drain
         picks, waits = picks + least, waits + length - least
         now = end + int(rng.choice(gaps))
     assert timing.last_word() == way_out.free
     return picks, waits
 
 
-@given(case=cases(rows=6, cols=6), data=st.data())
+@given(case=cases(rows=6, cols=6) | grouped_cases(), data=st.data())
 def test_equals_a_writer(case, data):
     drain = data.draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= case.build.drain * 2]))
     drain = min(drain, case.build.lanes_per_cluster)
@@ -116,7 +116,7 @@ def test_one_column_by_hand(value, words):
     case = Case(build=TINY, shape=(1, 1, 1), kernel=(1, 1), channels=4)
     (d,) = case.plan.descriptors
     timing = OutputTiming(TINY, d, np.full((1, 1, 4), value, np.uint16))
-    assert timing.add(100, 0, 0, 1) == 2
+    assert timing.add(100, 0, 0, 0, 1) == 2
     # The second chunk is picked in 101, stands at the requantiser in 102, at the encoder in 113,
     # and its packet at the writer in 116; a word leaves one cycle after the one that made it.
     assert timing.last_word() == 116 + words

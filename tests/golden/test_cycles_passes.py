@@ -4,17 +4,21 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from golden.cycles.core import word_counts
 from golden.cycles.intake import row_cycles
 from golden.cycles.output import OutputTiming
-from golden.cycles.passes import NEVER, Loader, PassRun, PassStart
+from golden.cycles.passes import NEVER, Loader, PassRun, PassStart, Team
+from golden.cycles.scan import scan_stripe, stripe_shape
 from golden.descriptor import PassDescriptor
-from tests.layers import NULLHOP, TINY, Case, Loaded, cases
+from tests.golden.scanning import entries, parts, play
+from tests.layers import BUILDS, NULLHOP, TINY, Case, Loaded, cases, grouped_cases
 
-#: 9 words of descriptor, 8 of parameters, 9 x 8 of weights.
+#: 10 words of descriptor, 8 of parameters, 9 x 8 of weights.
 (PLAIN,) = Case(build=TINY, shape=(12, 12, 8), channels=4).plan.descriptors
 
 
@@ -22,10 +26,11 @@ def played(case: Case, index: int = 0, start: PassStart | None = None) -> PassRu
     """A pass of a case, by itself."""
     build = case.build
     (data,) = Loaded(case).data()
-    d = data.passes[index]
-    counts = word_counts(build, data.x, d.in_zero)
-    first = sum(earlier.out_channels for earlier in data.passes[:index])
-    output = OutputTiming(build, d, data.y[:, :, first : first + d.out_channels])
+    part = data.passes[index]
+    d = part.descriptor
+    counts = word_counts(build, data.x, d.in_zero)[slice(*part.in_rows)]
+    y = data.y[slice(*part.out_rows), :, slice(*part.channels)]
+    output = OutputTiming(build, d, y)
     rows = row_cycles(build, d, counts, data.in_ranges)
     start = start or Loader(build).take(d, -1)
     return PassRun(build, d, counts, {}, rows, output, start).run()
@@ -46,14 +51,14 @@ def loader(before: PassDescriptor, *, free: int, freed: int) -> Loader:
 
 def test_the_first_pass_by_hand():
     start = Loader(TINY).take(PLAIN, -1)
-    assert start == PassStart(first_word=0, armed=18, seeks=18, loaded=0)
+    assert start == PassStart(first_word=0, armed=19, seeks=19, loaded=0)
 
 
 @pytest.mark.parametrize(
     ("freed", "ended", "start"),
     [
         # The pass before ends first.
-        (NEVER, 110, PassStart(first_word=100, armed=118, seeks=118, loaded=0)),
+        (NEVER, 110, PassStart(first_word=100, armed=119, seeks=119, loaded=0)),
         # It goes on, but keeps its weights to the end.
         (NEVER, 200, PassStart(first_word=100, armed=202, seeks=202, loaded=0)),
         (201, 200, PassStart(first_word=100, armed=202, seeks=202, loaded=0)),
@@ -61,7 +66,7 @@ def test_the_first_pass_by_hand():
         # parameter.
         (200, 200, PassStart(first_word=100, armed=202, seeks=273, loaded=1)),
         (150, 400, PassStart(first_word=100, armed=402, seeks=223, loaded=1)),
-        (0, 400, PassStart(first_word=100, armed=402, seeks=190, loaded=1)),
+        (0, 400, PassStart(first_word=100, armed=402, seeks=191, loaded=1)),
     ],
 )
 def test_the_loader_takes_the_next_pass_while_one_runs(freed, ended, start):
@@ -105,6 +110,48 @@ def test_words_of_a_load(build, groups, load, words):
     assert Loader(build).load_cycles(d, load) == words
 
 
+@given(
+    build=st.sampled_from(BUILDS),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    shape=st.tuples(st.integers(2, 4), st.integers(1, 4)),
+    more=st.integers(0, 3),
+    wait=st.integers(0, 9),
+    density=st.sampled_from((0.0, 0.2, 1.0)),
+    data=st.data(),
+)
+def test_tokens_left_of_the_map_and_inside_follow_each_other(
+    build, kernel, shape, more, wait, density, data
+):
+    """Words inside come when the cluster owns their bank, some cycles after those left of them."""
+    case = Case(
+        build=build,
+        shape=(*shape, 5),
+        kernel=kernel,
+        stride=(1, data.draw(st.integers(1, kernel[1]))),
+        pads=(kernel[0] - 1, kernel[1] + more, kernel[0] - 1, 0),
+    )
+    d = case.plan.descriptors[0]
+    work = d.clusters[0]
+    stripe = data.draw(st.sampled_from(range(0, d.stripes, work.stripe_step)))
+    rng = np.random.default_rng(wait)
+    counts = rng.integers(0, build.word_pixels, (*shape, d.col_words), endpoint=True)
+    counts[rng.random(counts.shape) >= density] = 0
+    scan = scan_stripe(build, d, work, stripe_shape(d, stripe), counts)
+    left, inside = parts(entries(build, d, work, stripe, lambda place: [0] * counts[place]))
+    begin = len(left) + wait
+    arrivals = [*range(len(left)), *range(begin, begin + len(inside))]
+    tokens, _ = play(left + inside, arrivals)
+    assert len(tokens) == len(scan.earliest)
+    run = cast(PassRun, SimpleNamespace(at=lambda *_, **__: None, _try_token=lambda _: None))
+    team = SimpleNamespace(inside=begin, held=None)
+    now = 0 if scan.left_tokens else begin
+    for k, token in enumerate(tokens):
+        team.token = k
+        PassRun._next_token(run, cast(Team, team), scan, now)
+        assert team.held == (token, play(left + inside, arrivals, hold=k)[0][-1])
+        now = token
+
+
 @given(case=cases())
 def test_every_load_waits_for_its_half_and_no_longer(case):
     """Load n lies where load n - 2 did, and the one before has come in."""
@@ -120,10 +167,10 @@ def test_every_load_waits_for_its_half_and_no_longer(case):
     assert run.loads_end == run.there[-1]
 
 
-@given(case=cases())
+@given(case=cases() | grouped_cases())
 def test_every_team_scans_all_it_has_and_frees_all_loads(case):
     run = played(case)
-    assert run.teams
+    assert [team.lead for team in run.teams] == list(run.d.leads)
     for team in run.teams:
         assert team.scan is None
         assert not team.waiting
@@ -141,16 +188,27 @@ def test_every_team_scans_all_it_has_and_frees_all_loads(case):
     assert run.freed(run.d.loads) == max(team.done for team in run.teams)
 
 
-@given(case=cases())
+@given(case=cases() | grouped_cases())
 def test_a_pass_ends_when_its_map_has_come_and_its_outputs_have_gone(case):
     run = played(case)
     assert run.begun == run.rows_loaded == run.d.in_rows
     assert run.finish == max(run.output.last_word() + 2, run.map_taken + 1)
     assert run.finish > max(team.done for team in run.teams)
+    slices = {work.slice for work in run.d.clusters if work.active}
     columns = run.d.out_cols // (2 if run.d.pool else 1)
     rows = run.d.out_rows // (2 if run.d.pool else 1)
-    packets = -(-run.d.groups * case.build.lanes_per_cluster // 16)
-    assert len(run.output.written) == rows * columns * packets
+    packets = -(-run.d.team_groups * case.build.lanes_per_cluster // 16)
+    assert len(run.output.written) == rows * columns * len(slices) * packets
+
+
+def test_a_pass_whose_sums_stay_ends_when_the_clusters_are_done():
+    """A kernel of 9 columns in two pieces; the map is there for the second."""
+    case = Case(build=TINY, shape=(4, 12, 8), kernel=(1, 9), density=1.0)
+    first, second = (played(case, index) for index in (0, 1))
+    assert (first.d.stays, second.d.stays, second.d.continues) == (True, False, True)
+    assert first.output.written == []
+    assert first.finish == max(team.done for team in first.teams) + 1
+    assert second.finish == second.output.last_word() + 2
 
 
 def test_a_map_on_chip_is_not_taken_again():

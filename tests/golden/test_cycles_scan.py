@@ -3,52 +3,24 @@
 Against the hardware that walker stands in tests/hdl/test_walker.py.
 """
 
-from itertools import count
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.conv import useful_ops
 from golden.cycles.core import word_counts
-from golden.cycles.scan import left_columns, scan_stripe, stripe_shape
+from golden.cycles.scan import scan_stripe, stripe_shape
 from golden.descriptor import ClusterWork, PassDescriptor
 from golden.params import Build
 from tests.golden.scanning import (
-    Entry,
     Place,
-    SlowWalker,
-    Visit,
     entries,
-    rows_in,
+    parts,
+    play,
+    row_span,
     rows_out,
-    scan_words,
 )
-from tests.layers import TINY, Case, cases
-
-
-def inside(found: list[Entry]) -> list[Entry]:
-    """What comes from the first word inside the map on."""
-    first = next(n for n, entry in enumerate(found) if entry.word.place is not None)
-    return found[first:]
-
-
-def play(queue: list[Entry], hold: int | None = None) -> tuple[list[int], int]:
-    """Cycles of the tokens, a word arriving per cycle, and steps that are visits.
-
-    Token `hold` is never let through; its cycle is the first in which it is due and no step made.
-    """
-    walker, tokens, visits, at = SlowWalker(), [], 0, 0
-    for now in count():
-        head = queue[at] if at < min(now + 1, len(queue)) else None
-        cycle = walker.cycle(head, gate=len(tokens) != hold)
-        visits += isinstance(cycle.step, Visit)
-        at += cycle.pop
-        if cycle.token or (cycle.due and len(tokens) == hold and cycle.step is None):
-            tokens.append(now)
-        if len(tokens) == (sum(bool(entry.token) for entry in queue) if hold is None else hold + 1):
-            return tokens, visits
-    raise AssertionError
+from tests.layers import TINY, Case, cases, grouped_cases
 
 
 def check(
@@ -65,17 +37,27 @@ def check(
     def pixels(place: Place) -> list[int]:
         return list(range(counts[place]))
 
-    queue = inside(entries(build, d, work, stripe, pixels, tile))
-    tokens, visits = play(queue)
-    assert np.cumsum(scan.earliest).tolist() == tokens
-    assert scan.visits == visits
+    left, inside = parts(entries(build, d, work, stripe, pixels, tile))
     assert scan.steps == len(rows_out(d, stripe))
-    for k in range(len(tokens)):
-        since = tokens[k - 1] if k else 0
-        assert since + scan.idle_from[k] == play(queue, hold=k)[0][-1]
+    assert scan.left_words == len(left)
+    at = [n for n, entry in enumerate(left, 1) if entry.token]
+    assert scan.left_tokens == len(at)
+    assert scan.left_gap == (len(left) - at[-1] if at else 0)
+    assert scan.lead == next((n for n, e in enumerate(inside) if e.pixels or e.token), 0)
+    n = scan.left_tokens
+    for queue, earliest, idle_from in [
+        (left, scan.earliest[:n], scan.idle_from[:n]),
+        (inside, scan.earliest[n:], scan.idle_from[n:]),
+    ]:
+        tokens, visits = play(queue)
+        assert np.cumsum(earliest).tolist() == tokens
+        for k in range(len(tokens)):
+            since = tokens[k - 1] if k else 0
+            assert since + idle_from[k] == play(queue, hold=k)[0][-1]
+        assert visits == (scan.visits if queue is inside else 0)
 
 
-@given(case=cases(rows=6, cols=6), draw=st.data())
+@given(case=cases(rows=6, cols=6) | grouped_cases(), draw=st.data())
 @settings(max_examples=settings.default.max_examples * 2)
 def test_equals_the_walker(case, draw):
     d = draw.draw(st.sampled_from(case.plan.descriptors))
@@ -96,7 +78,7 @@ def test_tiles_share_out_the_visits(case):
     visits = sum(
         scan_stripe(case.build, d, work, stripe_shape(d, stripe), counts, tile).visits
         for work in d.clusters
-        if work.active and work.group == 0
+        if work.active and d.clusters.index(work) in d.leads
         for stripe in range(work.first_stripe, d.stripes, work.stripe_step)
         for tile in range(d.tiles)
     )
@@ -110,14 +92,10 @@ def test_rows_and_columns_of_stripes(case):
     d = case.plan.descriptors[0]
     for stripe in range(d.stripes):
         shape = stripe_shape(d, stripe)
-        rows = rows_in(d, stripe)
-        assert (shape.low, shape.high) == (rows[0], rows[-1] + 1)
+        assert range(shape.low, shape.high) == row_span(d, stripe)
+        assert shape.low <= shape.high <= d.in_rows
         assert shape.out_rows == len(rows_out(d, stripe))
         assert shape.top == 2 * stripe * d.stride_h - d.pad_top
-    for work in d.clusters:
-        if work.active:
-            words = scan_words(case.build, d, work, 0)
-            assert left_columns(d, work) == sum(word.x < 0 for word in words)
 
 
 def test_a_small_stripe_by_hand():

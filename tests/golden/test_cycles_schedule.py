@@ -8,7 +8,7 @@ from hypothesis import given
 
 from golden.cycles.schedule import Scan, scans
 from golden.descriptor import ClusterWork, PassDescriptor
-from tests.golden.scanning import rows_in
+from tests.golden.scanning import row_span
 from tests.layers import TINY, Case, cases
 
 
@@ -112,8 +112,18 @@ def test_no_row_is_given_up_that_is_still_to_be_read(case):
             floors = [scan.floor for scan in found]
             assert all(a <= b for a, b in pairwise(floors))
             for n, scan in enumerate(found):
-                later = min(rows_in(d, other.stripe)[0] for other in found[n:])
+                later = min(row_span(d, other.stripe).start for other in found[n:])
                 assert scan.floor == later
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+def test_sums_that_stay_are_not_closed(tiles):
+    work = ClusterWork(active=True)
+    kept, closed = (
+        list(scans(plain(tiles=tiles, region=9, stays=stays), work)) for stays in (True, False)
+    )
+    assert [scan.closes for scan in closed] == [scan.tile == tiles - 1 for scan in closed]
+    assert kept == [replace(scan, closes=False) for scan in closed]
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 3), (1, 2), (4, 1), (5, 0)])

@@ -78,7 +78,7 @@ def test_words_hold_every_field(data):
 
 def test_the_first_byte_is_the_magic():
     d = PassDescriptor(**PLAIN | {"clusters": ()})
-    assert d.words() == [MAGIC, *[0] * 6]
+    assert d.words() == [MAGIC, *[0] * 7]
     assert replace(d, first=True, last=True).words()[0] == 0x300 | MAGIC
     assert bytes([MAGIC]) == b"H"
 
@@ -110,7 +110,7 @@ def test_pack_word_puts_the_first_field_lowest():
 def test_words_of_a_descriptor(name):
     build = preset(name)
     d = PassDescriptor(**PLAIN | {"clusters": (ClusterWork(),) * build.clusters})
-    assert descriptor_words(build) == len(d.words()) == 7 + build.clusters
+    assert descriptor_words(build) == len(d.words()) == 8 + build.clusters
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -127,6 +127,14 @@ def test_fields_have_room_for_the_presets(name):
         "lanes": build.lanes_per_cluster,
         "team": build.clusters - 1,
         "group": build.clusters - 1,
+        "slice": build.clusters - 1,
+        "team_groups": build.clusters,
+        "slice_words": 2048 // build.word_pixels,
+        "first_word": 2048 // build.word_pixels - 1,
+        "scan_rows": build.k_max + STRIDE_MAX | 1,
+        "pack": build.clusters.bit_length() - 1,
+        "pad_top": -2047,
+        "pad_left": -2047,
         "first_stripe": build.clusters - 1,
         "stripe_step": build.clusters,
         "first_bank": build.clusters - 1,
@@ -172,6 +180,15 @@ def test_blocks_of_branches(channels, branch, block, sizes):
     assert block_sizes(channels, branch, block) == sizes
     fields = {"in_channels": channels, "branch_channels": branch, "block_channels": block}
     assert PassDescriptor(**PLAIN | fields).in_blocks == sizes
+
+
+def test_leads_are_the_first_clusters_of_the_teams():
+    teams = (0, 0, None, 2, 2, 1, None, 3)
+    works = tuple(
+        ClusterWork() if team is None else ClusterWork(active=True, team=team) for team in teams
+    )
+    assert PassDescriptor(**PLAIN | {"clusters": works}).leads == (0, 3, 5, 7)
+    assert PassDescriptor(**PLAIN | {"clusters": works[2:3]}).leads == ()
 
 
 def test_faults_have_the_codes_of_the_manual():

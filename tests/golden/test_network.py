@@ -101,6 +101,41 @@ def test_the_power_of_two_cases_have_ties():
     assert ties > results / 50
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_grouped_sums_are_those_of_conv_integer(seed):
+    rng = np.random.default_rng(seed)
+    groups, ins, outs = (int(n) for n in rng.integers((2, 1, 1), (7, 4, 4)))
+    kernel, stride, pads = (
+        tuple(rng.integers(*r).tolist()) for r in ((1, 4, 2), (1, 3, 2), (0, 3, 4))
+    )
+    form = random_format(rng, np.uint8, 1.0)
+    layer = Conv(
+        name="grouped",
+        weights=rng.integers(-128, 128, (groups * outs, ins, *kernel), np.int8),
+        bias=rng.integers(-1000, 1000, groups * outs),
+        in_format=form,
+        out_format=form,
+        requant=Shift(0),
+        stride=stride,
+        pads=pads,
+        groups=groups,
+    )
+    assert (layer.in_channels, layer.out_channels) == (groups * ins, groups * outs)
+    x = rng.integers(0, 256, (*rng.integers(3, 8, 2), groups * ins), np.uint8)
+    sums = onnxrun.conv_integer(
+        x, form.zero_point, layer.weights, 0, stride=stride, pads=pads, groups=groups
+    )
+    assert (layer.accumulate(x) == sums + layer.bias).all()
+
+
+def test_a_group_sees_its_own_channels_alone():
+    """Depthwise, and two channels for each."""
+    weights = np.arange(1, 9).reshape(8, 1, 1, 1)
+    layer = small_layer(weights=weights, bias=np.zeros(8, int), groups=4)
+    x = np.array([1, 10, 100, 1000], np.int16).reshape(1, 1, 4)
+    assert layer.accumulate(x).ravel().tolist() == [1, 2, 30, 40, 500, 600, 7000, 8000]
+
+
 def random_network(rng, layers=4):
     """A random chain of u8 layers, with the nodes and constants of the same ONNX graph."""
     shape = (int(rng.integers(18, 26)), int(rng.integers(18, 26)), int(rng.integers(1, 6)))
@@ -243,7 +278,7 @@ def test_a_layer_knows_its_figures():
     [
         (
             {"weights": np.zeros((3, 2, 3), int)},
-            r"weights must be \(Cout, Cin, kh, kw\), not \(3, 2, 3\)",
+            r"weights must be \(Cout, Cin / groups, kh, kw\), not \(3, 2, 3\)",
         ),
         ({"weights": np.zeros((3, 0, 3, 3), int)}, r"weights must be .*, not \(3, 0, 3, 3\)"),
         ({"weights": np.zeros((3, 2, 3, 3))}, "weights must be integers, not float64"),
@@ -251,6 +286,8 @@ def test_a_layer_knows_its_figures():
             {"weights": np.full((3, 2, 3, 3), 32768)},
             r"weights at \(0, 0, 0, 0\) must be -32768 to 32767 \(s16\), not 32768",
         ),
+        ({"groups": 2}, "has 3 output channels, which are not 2 equal groups"),
+        ({"groups": 0}, "has 3 output channels, which are not 0 equal groups"),
         ({"bias": np.zeros(2, int)}, r"bias must have the shape \(3,\), not \(2,\)"),
         ({"bias": np.zeros(3)}, "bias must be integers, not float64"),
         ({"bias": np.array([0, 1 << 47, 0])}, r"bias at \(1,\) must be .*s48"),

@@ -12,6 +12,7 @@ from golden.descriptor import ClusterWork, PassDescriptor, block_sizes
 from golden.params import Build, ceil_div
 from golden.segment import encode_dense, encode_sparse
 from hdl.intake import Intake
+from tests.golden.scanning import Place, address_of, bank_of
 from tests.hdl.harness import activity, put, simulate
 
 #: Bank, address, mask, and the values of the pixels in the mask.
@@ -27,8 +28,8 @@ class Load:
     block_channels: int
     branch_channels: int = 4095
     ranges: tuple[tuple[tuple[int, int], ...], ...]  # per block
-    kernel_h: int = 3
-    stride_h: int = 1
+    scan_rows: int = 4
+    pack: int = 0  # 2**pack columns share their addresses
     ring_rows: int = 5
     col_gap: int = 0  # bank words left free behind a column and behind a row
     row_gap: int = 0
@@ -64,8 +65,8 @@ class Load:
         used |= {
             "dense": self.dense,
             "signed_in": self.signed,
-            "kernel_h": self.kernel_h,
-            "stride_h": self.stride_h,
+            "scan_rows": self.scan_rows,
+            "pack": self.pack,
             "in_rows": height,
             "in_cols": width,
             "in_channels": channels,
@@ -73,7 +74,7 @@ class Load:
             "branch_channels": self.branch_channels,
             "in_zero": self.zero,
             "ring_rows": self.ring_rows,
-            "row_pitch": width * col_pitch + self.row_gap,
+            "row_pitch": ceil_div(width * col_pitch, 1 << self.pack) + self.row_gap,
             "col_pitch": col_pitch,
             "col_words": col_words,
             "clusters": (ClusterWork(),) * self.build.clusters,
@@ -116,7 +117,7 @@ class Load:
 
     def words(self) -> list[list[Word]]:
         """Every map word, row by row in the order of writing."""
-        d, n = self.descriptor, self.build.word_pixels
+        build, d, n = self.build, self.descriptor, self.build.word_pixels
         height, width, channels = self.shape
         rows = []
         for y in range(height):
@@ -124,15 +125,13 @@ class Load:
             for block in self.blocks:
                 for x in range(width):
                     for c in range(block.start, block.stop, n):
-                        w = c // n
-                        turn = y + (d.kernel_h + d.stride_h) * x
-                        bank = (w + d.col_words * turn) % self.build.clusters
-                        address = y % d.ring_rows * d.row_pitch + x * d.col_pitch
+                        place = Place(y, x, c // n)
                         pixels = self.pixels[y, x, c : min(c + n, channels)].tolist()
                         mask = sum((p != self.zero) << i for i, p in enumerate(pixels))
-                        values = tuple(p % (1 << self.build.act_bits) for p in pixels)
+                        values = tuple(p % (1 << build.act_bits) for p in pixels)
                         real = tuple(v for i, v in enumerate(values) if mask >> i & 1)
-                        row.append((bank, address + w // self.build.clusters, mask, real))
+                        bank, address = bank_of(build, d, place), address_of(build, d, place)
+                        row.append((bank, address, mask, real))
             rows.append(row)
         return rows
 

@@ -16,13 +16,15 @@ from tests.golden.scanning import (
     Entry,
     Place,
     Word,
+    address_of,
     bank_of,
     entries,
-    rows_in,
+    row_span,
     rows_out,
     scan_words,
+    words_in,
 )
-from tests.layers import BUILDS, Case, cases
+from tests.layers import BUILDS, Case, cases, grouped_cases
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Share:
     def weight(self, scan: Scan, channel: int, tap: tuple[int, int]) -> int:
         """Address of a weight."""
         d = self.d
-        inner = channel - scan.tile * d.tile_words * self.build.word_pixels
+        inner = channel - words_in(d, self.work, scan.tile)[0] * self.build.word_pixels
         return self.weight_base(scan.load) + (inner * d.kernel_h + tap[0]) * d.kernel_w + tap[1]
 
     def word(self, place: Place, noise: random.Random) -> dict[str, Any]:
@@ -82,9 +84,7 @@ class Share:
 
     def address(self, place: Place) -> tuple[int, int]:
         """Bank, and word within it, of a map word."""
-        d = self.d
-        row, column = place.row % d.ring_rows * d.row_pitch, place.column * d.col_pitch
-        return bank_of(self.build, d, place), row + column + place.word // self.build.clusters
+        return bank_of(self.build, self.d, place), address_of(self.build, self.d, place)
 
     def tag(self, scan: Scan, word: Word) -> dict[str, int]:
         """What goes with a word; an empty one has no `base`, `upper` and `lower`."""
@@ -98,8 +98,8 @@ class Share:
             "retire": word.retire,
             "rows2": two,
             "item_end": word.item_end,
-            "opens": scan.tile == 0,
-            "closes": scan.tile == d.tiles - 1,
+            "opens": scan.tile == 0 and not d.continues,
+            "closes": scan.tile == d.tiles - 1 and not d.stays,
             "slots": turn * 2 * (d.window + 1),
         }
         if word.place is not None:
@@ -112,8 +112,7 @@ class Share:
 
     def rows(self, scan: Scan) -> range:
         """Input rows that must be there."""
-        rows = rows_in(self.d, scan.stripe)
-        return range(rows[0], rows[-1] + 1)
+        return row_span(self.d, scan.stripe)
 
 
 def tiled(build: Build, tiles: int, **changes: Any) -> Share:
@@ -144,7 +143,7 @@ def shares(
     build = draw(st.sampled_from(builds))
     found: list[Case] = []
     for _ in range(draw(st.integers(1, most))):
-        case = draw(cases((build,), rows=rows, cols=cols))
+        case = draw(cases((build,), rows=rows, cols=cols) | grouped_cases((build,)))
         signed = draw(st.booleans())
         low, high = (-128, 127) if signed else (0, 255)
         wide = signed and build.act_bits == 16  # less any zero point, 17 bits

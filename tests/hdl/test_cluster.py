@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from compiler.lower import pack_weights
 from golden.conv import conv2d, max_pool2x2
 from golden.cycles.passes import READ_TO_HEAD, STRIPE_SETUP, TOKEN_TO_STEP
-from golden.cycles.scan import left_columns, scan_stripe
+from golden.cycles.scan import scan_stripe
 from golden.params import LANE_LATENCY, ceil_div
 from hdl.cluster import Cluster
 from hdl.layouts import LOAD_BITS
-from tests.golden.scanning import Place, rows_out
+from tests.golden.scanning import Place, rows_out, words_in
 from tests.hdl.harness import PATTERNS, activity, plain, simulate
 from tests.hdl.hostile import hostile_memories
 from tests.hdl.stripes import Share, garbage, shares, tiled
@@ -69,17 +69,23 @@ class Run:
 
 
 def weights_of(share: Share) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and biases of all lanes; lanes without a channel have zeros."""
+    """Weights (lanes, Cin, kh, kw) and biases of all lanes.
+
+    Lanes without a channel have zeros, and so have channels of other groups.
+    """
     lanes = share.build.lanes_per_cluster
     (passed,) = (p for p in share.case.plan.passes if p.descriptor == share.d)
     first = passed.channels[0] + share.work.group * lanes
-    chosen = slice(first, min(first + lanes, passed.channels[1]))
     layer = share.case.layer
-    weights = np.zeros((lanes, *layer.weights.shape[1:]), np.int64)
+    _, ins, *kernel = layer.weights.shape
+    weights = np.zeros((lanes, layer.in_channels, *kernel), np.int64)
     bias = np.zeros(lanes, np.int64)
-    weights[: share.work.lanes] = layer.weights[chosen]
-    bias[: share.work.lanes] = layer.bias[chosen]
-    return weights, bias
+    for lane, channel in enumerate(range(first, min(first + lanes, passed.channels[1]))):
+        group = channel * layer.groups // layer.out_channels
+        weights[lane, group * ins : (group + 1) * ins] = layer.weights[channel]
+        bias[lane] = layer.bias[channel]
+    rows, cols = slice(*passed.piece.rows), slice(*passed.piece.cols)
+    return weights[:, :, rows, cols], bias
 
 
 def biases(share: Share, noise: random.Random) -> Iterator[dict[str, int]]:
@@ -96,12 +102,9 @@ def weights(share: Share, load: int, noise: random.Random) -> Iterator[dict[str,
     build, group, other = share.build, share.work.group, (share.work.group + 1) % 8
     lanes = build.lanes_per_cluster
     all_weights, _ = weights_of(share)
-    first_word = load % share.d.tiles * share.d.tile_words
+    words = words_in(share.d, share.work, load % share.d.tiles)
     step = build.word_pixels
-    end_word = share.d.col_words
-    if load % share.d.tiles < share.d.tiles - 1:
-        end_word = first_word + share.d.tile_words
-    tile = all_weights[:, first_word * step : end_word * step].reshape(lanes, -1)
+    tile = all_weights[:, words.start * step : words.stop * step].reshape(lanes, -1)
     beats = ceil_div(lanes, build.weights_per_beat)
     base = share.weight_base(load)
     for n, word in enumerate(pack_weights(tile, build).tolist()):
@@ -291,14 +294,21 @@ def check_cycles(share: Share, run: Run) -> None:
     for planned, found in zip(share.scans, waits, strict=True):
         scan = scan_stripe(build, d, work, planned.shape, share.counts, planned.tile)
         closes = planned.closes
-        first = next(word.place for word in share.words(planned) if word.place)
-        read = found + STRIPE_SETUP + left_columns(d, work)
-        while cycles[read].slot != share.address(first)[0]:
-            read += 1
-        now = read + READ_TO_HEAD
+        first = found + STRIPE_SETUP
+        read = first + scan.left_words
+        if scan.left_tokens < len(scan.earliest):
+            place = next(word.place for word in share.words(planned) if word.place)
+            while cycles[read].slot != share.address(place)[0]:
+                read += 1
+        inside = read + READ_TO_HEAD
+        now = first + READ_TO_HEAD if scan.left_tokens else inside
         for k, (earliest, idle) in enumerate(zip(scan.earliest, scan.idle_from, strict=True)):
             fills = closes and (not d.pool or k % 2 == 1)
-            waited = now + idle
+            held_up = 0
+            if k and k == scan.left_tokens:
+                held_up = now + scan.steps + 1
+                now = max(inside, now + max(scan.steps - scan.lead, 1 + scan.left_gap))
+            waited = max(now + idle, held_up)
             now += earliest
             if closes and (not d.pool or k % 2 == 0):
                 now = max(now, gate)

@@ -127,7 +127,7 @@ def expect(share: Share, cycles: list[Cycle], armed: int, until: int, wanted: Wa
 
         now, bank, inside = found + 2, 0, []
         for word in share.words(scan):
-            in_map = 0 <= word.x < d.in_cols
+            in_map = bool(rows) and 0 <= word.x < d.in_cols
             if word.place is not None:
                 bank = share.address(word.place)[0]
             # A word in the map waits for its bank; all wait until the queue has room.
@@ -211,7 +211,7 @@ def test_in_step_it_reads_a_word_in_every_cycle(build, stride, first_slot):
     )
     wanted = check([share], drive([share], "none", "none", seed=0, first_slot=first_slot))
     for scan, inside in zip(share.scans, wanted.inside, strict=True):
-        assert len(inside) >= 2 * 2 * len(words_in(share.d, scan.tile))
+        assert len(inside) >= 2 * 2 * len(words_in(share.d, share.work, scan.tile))
         assert inside == list(range(inside[0], inside[0] + len(inside)))
 
 

@@ -80,6 +80,9 @@ def some_loads(draw) -> list[Load]:
         step = build.word_pixels
         size = draw(st.sampled_from([channels, *range(step, channels, step)]))
         branch = draw(st.sampled_from([4095, channels, *range(step, channels, step)]))
+        shared, rest = divmod(build.clusters, ceil_div(channels, step))
+        packed = shared > 1 and not rest and draw(st.booleans())
+        scan_rows = draw(st.integers(2, 11))
         signed = draw(st.booleans())
         low = -(1 << build.act_bits - 1) if signed else 0
         load = Load(
@@ -88,8 +91,8 @@ def some_loads(draw) -> list[Load]:
             block_channels=size,
             branch_channels=branch,
             ranges=tuple(draw(column_ranges(width)) for _ in block_sizes(channels, branch, size)),
-            kernel_h=draw(st.integers(1, 7)),
-            stride_h=draw(st.integers(1, 4)),
+            scan_rows=scan_rows | packed,
+            pack=shared.bit_length() - 1 if packed else 0,
             ring_rows=draw(st.integers(1, 5)),
             col_gap=draw(st.integers(0, 1)),
             row_gap=draw(st.integers(0, 2)),
@@ -143,6 +146,39 @@ def test_branches_of_blocks(name):
     )
     assert [block.stop for block in load.blocks] == [128, 192, 320, 384, 432]
     check([load], run([load], stream([load])), exact=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "pack"),
+    [
+        ("tiny", 3, 1),
+        ("nullhop", 8, 3),
+        ("nullhop", 9, 2),
+        ("nullhop", 32, 1),
+        ("four_banks", 1, 2),
+        ("eight_banks", 50, 1),
+    ],
+)
+def test_columns_of_a_narrow_map_share_their_addresses(name, channels, pack):
+    """Every place is used once, and of each row's addresses all but the last in every bank."""
+    build = BUILDS[name]
+    load = Load(
+        build=build,
+        shape=(2, 11, channels),
+        block_channels=channels,
+        ranges=(((0, 4), (4, 11)),),
+        scan_rows=5,
+        pack=pack,
+    )
+    check([load], run([load], stream([load])), exact=True)
+    places = {(bank, address) for row in load.words() for bank, address, _, _ in row}
+    words = ceil_div(channels, build.word_pixels)
+    assert len(places) == 2 * 11 * words
+    pitch = ceil_div(11, 1 << pack)
+    full = {*range(pitch - 1), *range(pitch, 2 * pitch - 1)}
+    assert {place for place in places if place[1] in full} == {
+        (bank, address) for bank in range(build.clusters) for address in full
+    }
 
 
 #: Three segments per row: of 16 channels columns 0 and 1, then 2 and 3; of 4 channels all four.
