@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from golden.params import FETCH_LATENCY, Build
 from hdl.delay import delayed
 from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, map_word
+from hdl.multiply import times
 
 
 def bank_bits(build: Build) -> int:
@@ -243,9 +244,11 @@ class Fetcher(wiring.Component):
         gap = Signal(bits)  # words that the rows outside the map leave out, likewise
         row_fill = Signal(bits)
         row_jumps, column_jumps = Signal(), Signal()
+        left_out = Signal(4)  # rows of the scan outside the map
+        m.d.comb += left_out.eq(config.scan_rows - (end_row - first_row))
         # Stable from the first word on: registered, off the critical path.
         m.d.sync += [
-            gap.eq(config.col_words * (config.scan_rows - (end_row - first_row)) & bank_mask),
+            gap.eq(times(config.col_words, left_out[:word_shift]) & bank_mask),
             skip.eq((config.col_words - (end_word - first_word)) & bank_mask),
         ]
         m.d.comb += [
@@ -315,7 +318,7 @@ class Fetcher(wiring.Component):
                 slot.eq(first_slot),
                 base.eq(first_base),
                 kernel_row.eq(first_kernel_row),
-                row_base.eq(Mux(config.uniform, 0, first_kernel_row * config.kernel_w)),
+                row_base.eq(Mux(config.uniform, 0, times(config.kernel_w, first_kernel_row))),
                 word.eq(first_word),
                 word_base.eq(first_weight),
             ]
@@ -324,7 +327,7 @@ class Fetcher(wiring.Component):
             """Aim at the scan after the one that comes next."""
             onward = [
                 seek.stripe.eq(seek.stripe + work.stripe_step),
-                seek.top.eq(seek.top + (work.stripe_step * config.stride_h << 1)),
+                seek.top.eq(seek.top + (times(work.stripe_step, config.stride_h) << 1)),
             ]
             with m.If(index == 0):
                 m.d.sync += [region.eq(seek), region_low.eq(low)]
@@ -359,7 +362,9 @@ class Fetcher(wiring.Component):
                 with m.If(self.arm):
                     m.d.sync += [
                         seek.stripe.eq(work.first_stripe),
-                        seek.top.eq((work.first_stripe * config.stride_h << 1) - config.pad_top),
+                        seek.top.eq(
+                            (times(work.first_stripe, config.stride_h) << 1) - config.pad_top
+                        ),
                         seek.row.eq(0),
                         seek.slot.eq(0),
                         seek.base.eq(0),
@@ -403,7 +408,7 @@ class Fetcher(wiring.Component):
                         frees.eq(ends_tile & (ends_pass | ~config.resident)),
                         freed.eq(load + 1),
                         *column.start(),
-                        x.eq(work.first_col * config.stride_w - config.pad_left),
+                        x.eq(times(work.first_col, config.stride_w) - config.pad_left),
                         offset.eq(work.first_address),
                         bank.eq((seek.bank + work.first_bank + slice_word + tile_word) & bank_mask),
                     ]

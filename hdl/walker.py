@@ -9,6 +9,7 @@ from hdl.delay import delayed
 from hdl.fetcher import ScanColumn, scan_entry
 from hdl.lane import lane_step
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
+from hdl.multiply import times
 
 
 class Walker(wiring.Component):
@@ -93,7 +94,7 @@ class Walker(wiring.Component):
             taps.eq(column.taps(config)),
             tap_low.eq(Mux(newest < columns, 0, newest - columns + 1)),
             tap_high.eq(Mux(newest < taps, newest, taps - 1)),
-            column_low.eq(tap_low * config.stride_w + column.phase),
+            column_low.eq(times(tap_low, config.stride_w) + column.phase),
         ]
 
         # The pixel or token being carried out.

@@ -1,0 +1,9 @@
+"""Products of small numbers, which are not worth a multiplier block."""
+
+from amaranth.hdl import Mux, Value, ValueLike
+
+
+def times(value: ValueLike, small: ValueLike) -> Value:
+    """Product of two unsigned numbers by shifts and adds, an addend per bit of `small`."""
+    factor = Value.cast(small)
+    return sum((Mux(factor[b], value << b, 0) for b in range(len(factor))), Value.cast(0))
