@@ -274,6 +274,40 @@ def synth(
     )
 
 
+@app.command()
+def logic(
+    part: Annotated[
+        str, typer.Option(metavar="A,B", help="Parts to count: pe, lane, array, cluster, core.")
+    ] = "",
+    bits: Annotated[str, typer.Option(metavar="N,M", help="Widths: 4, 8, 16.")] = "",
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Placements for the frequency; 0 for none.")
+    ] = 3,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Show the recorded figures; count nothing.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Write a figure as PNG.")
+    ] = None,
+    json: Json = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the figures as those to compare with.")
+    ] = False,
+) -> int:
+    """Count the logic of lanes with multipliers and without, from one PE to the core."""
+    from openhop.verbs import logic as verb
+
+    return verb.main(
+        parts=part,
+        bits=bits,
+        seeds=seeds,
+        recorded=recorded,
+        plot=plot,
+        json=json,
+        record=record,
+    )
+
+
 def main() -> None:
     """Entry point of the `openhop` program."""
     app()

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 NETWORKS = {
     "fashion": "fashion/fashion.onnx",
     "fashion-int16": "fashion/fashion_int16.onnx",
+    "digits-adder": "digits_adder/digits_adder.onnx",
 }
 DEFAULT_NETWORK = "fashion"
 

@@ -7,7 +7,7 @@ import typer
 
 from openhop.cli import TakesImages, app
 
-VERBS = ("run", "check", "cycles", "vectors", "verilog", "synth")
+VERBS = ("run", "check", "cycles", "vectors", "verilog", "synth", "logic")
 
 
 def test_bare_openhop_prints_help(openhop):

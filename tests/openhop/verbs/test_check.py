@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from compiler.onnx_import import Verdict
-from openhop.library import NETWORKS
+from openhop.library import NETWORKS, default_preset, load
 from tests.openhop.networks import classifier
 
 
@@ -15,7 +15,8 @@ def test_the_bundled_networks_run(openhop, tmp_path, name):
     out = tmp_path / "check.json"
     result = openhop("check", name, "--json", out)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.rstrip().endswith("nullhop runs this network")
+    builds = default_preset(load(name))
+    assert result.stdout.rstrip().endswith(f"{builds} runs this network")
     content = json.loads(out.read_text())
     assert set(content) == {"model", "preset", "supported", "nodes"}
     assert (content["model"], content["supported"]) == (name, True)
