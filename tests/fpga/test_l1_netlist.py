@@ -23,14 +23,24 @@ def multipliers(component: wiring.Component, part: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("make", [L1Lane, WindowSum, Cluster])
-def test_lanes_and_clusters_have_none(make: Callable[[Build], wiring.Component], part: str) -> None:
+@pytest.mark.parametrize("make", [L1Lane, WindowSum])
+def test_lanes_have_none(make: Callable[[Build], wiring.Component], part: str) -> None:
     assert multipliers(make(preset("tiny_l1")), part) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
+def test_a_cluster_has_one_less_for_each_lane(part: str) -> None:
+    """What is left computes addresses, in the fetcher and the walker."""
+    adding, multiplying = preset("tiny_l1"), preset("tiny8")
+    assert multipliers(Cluster(adding), part) == (
+        multipliers(Cluster(multiplying), part) - multiplying.lanes_per_cluster
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
 def test_others_have_some(part: str) -> None:
-    """Else the test above would show nothing; the requantiser's are counted here, apart."""
+    """Else the tests above would show nothing; the requantiser's are counted here, apart."""
     assert multipliers(Lane(preset("tiny8")), part) == 1
     assert multipliers(Requantiser(preset("tiny_l1")), part) > 0
