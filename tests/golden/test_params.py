@@ -138,17 +138,23 @@ def test_what_follows_from_the_presets(name, tiny, tiny8, up5k, nullhop):
     ]
 
 
+def alike(one, other):
+    """Whether builds have the same sizes, whatever their lanes do."""
+    sizes = ("clusters", "lanes", "act_bits", "weight_bits", "acc_bits", "weight_words")
+    sizes += ("map_words", "word_pixels", "k_max", "acc_words", "drain", "requant")
+    return all(getattr(one, name) == getattr(other, name) for name in sizes)
+
+
 def test_an_l1_build_has_sums_of_pixels():
     """One per cluster, and half sums in the lanes."""
     tiny_l1 = preset("tiny_l1")
-    assert TINY8.replace(name="tiny_l1", pe="l1") == tiny_l1
+    assert alike(TINY8, tiny_l1)
     more = 16 * (2 * 32 - 8)  # bits: sums of pixels, less the bit that each lane's sum saves
     assert tiny_l1.on_chip_bytes == TINY8.on_chip_bytes + more // 8
 
 
 def test_the_builds_of_a_mixed_network_have_the_same_maps():
-    multiplying, adding = preset("nullhop8"), preset("nullhop_l1")
-    assert multiplying.replace(name="nullhop_l1", pe="l1") == adding
+    assert alike(preset("nullhop8"), preset("nullhop_l1"))
 
 
 def test_names_of_builds_side_by_side():
