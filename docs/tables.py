@@ -1,7 +1,7 @@
-"""Fills in the tables of README.md from the records and the presets.
+"""Fills in the tables of README.md and docs/l1.md from the records and the presets.
 
-    python docs/tables.py            # writes README.md
-    python docs/tables.py --check    # says whether README.md is what it would write
+    python docs/tables.py            # writes them
+    python docs/tables.py --check    # says whether they are what it would write
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `TABLES` has the function of each
 name. Records are JSON and text below docs/figures and openhop/records, and
@@ -20,6 +20,7 @@ from golden.params import PRESETS, Build
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+L1_PAGE = ROOT / "docs" / "l1.md"
 FIGURES = ROOT / "docs" / "figures"
 RUN = "fashion_nullhop"
 
@@ -225,6 +226,54 @@ def presets() -> str:
     return markdown((*header, "drain", "requantisers"), map(row, PRESETS.values()), left=2)
 
 
+def density() -> str:
+    """Cycles over the share of zeros, on both kinds of lanes."""
+    run = json.loads((ROOT / "openhop/records/density-nullhop8+nullhop_l1.json").read_text())
+
+    def row(point: dict[str, Any]) -> list[str]:
+        mac, l1 = point["mac"], point["l1"]
+        lanes = PRESETS["nullhop_l1"].lanes
+        cycles = (mac["cycles"], l1["cycles"], l1["cycles_model"], mac["dense_ops"] // lanes)
+        shares = (percent(l1[name]) for name in ("utilisation", "efficiency"))
+        return [percent(point["zeros"]), *(f"{count:,}" for count in cycles), *shares]
+
+    header = ("zeros", "`nullhop8`", "`nullhop_l1`", "model", "dense", "utilisation", "efficiency")
+    return markdown(header, map(row, run["points"]), left=0)
+
+
+def adder_work() -> str:
+    """Operations and cycles of an AdderNet's layers, per picture."""
+    run, dead = record("digits_adder_l1"), record("dead_weights_digits")
+    images, lanes = run["images"], PRESETS[run["preset"]].lanes
+
+    def row(name: str, layer: dict[str, Any], live: int) -> list[str]:
+        dense, useful = layer["dense_ops"], layer["useful_ops"]
+        cycles = [dense / lanes, layer["cycles"], layer["cycles_compute"], useful / lanes]
+        shares = [useful / dense, live / dense]
+        per_picture = [f"{count / images:,.0f}" for count in (dense, *cycles)]
+        return [name, per_picture[0], *map(percent, shares), *per_picture[1:]]
+
+    live = [layer["live_ops"] for layer in dead["layers"]]
+    rows = [
+        row(layer["name"], layer, alive) for layer, alive in zip(run["layers"], live, strict=True)
+    ]
+    header = ("layer", "dense operations", "x = 0 skipped", "w <= 0 too", "dense cycles", "cycles")
+    total = row("**total**", run["total"], sum(live))
+    return markdown((*header, "compute", "ideal"), [*rows, total])
+
+
+def dead_weights() -> str:
+    """What is left of an AdderNet's visits in lockstep, if dead weights were skipped."""
+
+    def row(layer: dict[str, Any]) -> list[str]:
+        ways = (layer["visits_left"], layer["visits_left_ordered"])
+        shares = [way[lanes] for way in ways for lanes in ("16", "8", "4", "2")]
+        return [layer["name"], *map(percent, (*shares, layer["visits_left_apart"]))]
+
+    lanes = ("16 lanes", "8", "4", "2", "16 ordered", "8", "4", "2", "own lists")
+    return markdown(("layer", *lanes), map(row, record("dead_weights_digits")["layers"]))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "output": output,
     "headline": headline,
@@ -233,6 +282,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "conditions": conditions,
     "benches": benches,
     "presets": presets,
+    "density": density,
+    "adder_work": adder_work,
+    "dead_weights": dead_weights,
 }
 
 
@@ -249,13 +301,14 @@ def fill(text: str) -> str:
 
 
 def main() -> None:
-    """Write README.md, or with --check only compare."""
-    text = README.read_text()
-    made = fill(text)
-    if "--check" not in sys.argv[1:]:
-        README.write_text(made)
-    elif made != text:
-        sys.exit("README.md is not what the records give: run python docs/tables.py")
+    """Write the pages, or with --check only compare."""
+    for page in (README, L1_PAGE):
+        text = page.read_text()
+        made = fill(text)
+        if "--check" not in sys.argv[1:]:
+            page.write_text(made)
+        elif made != text:
+            sys.exit(f"{page.name} is not what the records give: run python docs/tables.py")
 
 
 if __name__ == "__main__":

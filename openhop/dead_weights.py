@@ -165,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         left = [way[lanes] for way in (work.given, work.ordered) for lanes in LANES[1:]]
         visits.add_row(work.name, *map(percent, left), percent(work.apart))
     show([operations, visits])
-    content = {"model": network.name, "images": len(pictures)}
+    command = f"python -m openhop.dead_weights {options.model}"
+    content = {"command": command, "model": network.name, "images": len(pictures)}
     write_json(options.json, {**content, "layers": [work.json() for work in layers]})
 
 

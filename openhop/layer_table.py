@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from compiler.errors import CompileError
+from golden.adder import Adder
+from golden.calibrate import calibrate
 from golden.network import Conv, Network, NetworkError, TensorFormat
 from golden.params import Build
 from golden.requant import Shift
@@ -159,11 +161,12 @@ def _layer(path: Path, number: int, header: Sequence[str], cells: Sequence[str])
     )
 
 
-def make_layer(row: TableLayer) -> tuple[Network, np.ndarray]:
+def make_layer(row: TableLayer, pe: str = "mac") -> tuple[Network, np.ndarray]:
     """Return a network of one layer, and its raw input map; the same in every run.
 
     Both maps have 8 bits with the zero point 0. Pixels are zero at random, each by itself, and
-    weights are symmetric, so that ReLU zeroes about half of the outputs.
+    weights are symmetric, so that ReLU zeroes about half of the outputs; for lanes of `pe` "l1" an
+    adder layer, whose bias is set so that they do.
 
     Raises
     ------
@@ -179,7 +182,7 @@ def make_layer(row: TableLayer) -> tuple[Network, np.ndarray]:
     usual = math.sqrt(terms * PIXEL**2 / 3 * WEIGHT**2 / 3)
     shift = max(0, round(math.log2(usual / (PIXEL / 4))))
     form = TensorFormat(8, signed=False, scale=1.0)
-    layer = Conv(
+    layer = (Adder if pe == "l1" else Conv)(
         name=row.name,
         weights=rng.integers(-WEIGHT, WEIGHT, shape, np.int8, endpoint=True),
         bias=np.zeros(row.out_channels, np.int64),
@@ -191,6 +194,8 @@ def make_layer(row: TableLayer) -> tuple[Network, np.ndarray]:
         relu=True,
         pool=row.pool,
     )
+    if pe == "l1":
+        layer, _ = calibrate(layer, x, 0.5)
     return Network(row.name, row.in_shape, form, (layer,)), x
 
 
@@ -221,7 +226,7 @@ def table_figures(
         if progress:
             progress(row.name, done, len(rows))
         try:
-            network, x = make_layer(row)
+            network, x = make_layer(row, build.pe)
         except NetworkError as error:
             raise TableError(f"{path} line {row.line}: {error}") from error
         try:

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from golden.adder import Adder
 from golden.calibrate import calibrate
 from golden.conv import output_size
 from golden.network import Conv, Network, NetworkError, TensorFormat
@@ -89,10 +90,13 @@ def links(
             progress(row.name, done, len(rows))
         shape = (row.out_channels, row.in_shape[2], *row.kernel)
         weights = frame_weights(rng, shape, _largest_weight(build, shape), frame)
-        layer = Conv(
+        bias, kind = _biases(rng, weights, x), Conv
+        if build.pe == "l1":  # what weights alone take off a sum of distances is given back
+            bias, kind = bias + np.abs(weights, dtype=np.int64).sum(axis=(1, 2, 3)), Adder
+        layer = kind(
             name=row.name,
             weights=weights,
-            bias=_biases(rng, weights, x),
+            bias=bias,
             in_format=form,
             out_format=form,
             requant=Shift(0),

@@ -7,7 +7,8 @@ from pathlib import Path
 from compiler.blocks import block_channels
 from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
-from compiler.plan import build_for, plan_layer
+from compiler.passes import LayerPlan
+from compiler.plan import build_for, plan_layer, plan_network
 from golden.network import Conv, Network
 from golden.params import Build, presets
 from openhop import library, views
@@ -53,11 +54,20 @@ def on_build(
     except CompileError as error:
         names = {f"layer {layer.name!r}": layer.name for layer in network.layers}
         refused[names[error.where]] = error.reason
+    pools = set()
+    if not refused:
+        plans = zip(network.layers, plan_network(network, builds), strict=True)
+        pools = {layer.name for layer, plan in plans if isinstance(plan, LayerPlan)}
     for node in verdicts:
         # A layer has the name of its node, without what the quantiser appended.
         layer = node.name.removesuffix("_quant")
         reason = refused.get(layer) if node.verdict is not Verdict.FOLDED else None
-        yield replace(node, verdict=Verdict.UNSUPPORTED, note=reason) if reason else node
+        if reason:
+            yield replace(node, verdict=Verdict.UNSUPPORTED, note=reason)
+        elif node.verdict is Verdict.HOST and layer in pools:
+            yield replace(node, verdict=Verdict.CORE, note="")
+        else:
+            yield node
 
 
 def _supported(verdicts: Sequence[NodeVerdict]) -> bool:

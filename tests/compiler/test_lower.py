@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from compiler.lower import control_streams, pack_weights
 from compiler.passes import PassPlan
+from compiler.plan import plan_layer
 from golden.descriptor import PassDescriptor
-from golden.network import Conv
+from golden.network import Conv, TensorFormat
 from golden.params import Build
 from golden.requant import Scale
-from tests.layers import BUILDS, NULLHOP, TINY, TINY8, Case, cases
+from tests.golden.test_adder import adder_layer
+from tests.layers import BUILDS, NULLHOP, TINY, TINY8, TINY_L1, Case, cases
 
 
 def signed(bits: int, value: int) -> int:
@@ -137,3 +139,25 @@ def test_a_negative_bias_is_extended_to_the_whole_word():
     stream = np.concatenate(control_streams(replace(case.plan, layer=layer))).tolist()
     assert stream[9] == (1 << 64) - 1
     assert stream[11] == (1 << 64) - (1 << 38)
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_an_adder_layer_is_folded_on_its_way(is_signed):
+    """Weights clipped, as codes where pixels are signed; the bias less what every window costs."""
+    form = TensorFormat(8, signed=is_signed, scale=1.0)
+    layer = adder_layer(in_format=form)
+    plan = plan_layer(layer, (5, 5, 1), TINY_L1)
+    ((words,), (p,)) = control_streams(plan), plan.passes
+    reader = Reader(TINY_L1, words.tolist())
+    for _ in p.descriptor.words():
+        reader.take()
+    biases = [bias for bias, _ in reader.parameters()]
+    assert biases == [700 - 900, 900 - 720, 0, 0]
+    for w in layer.weights.reshape(2, 9).T.tolist():
+        lanes = [weight & 255 for weight in reader.weights()]
+        if is_signed:
+            held = [max(-128, min(127, value)) for value in w]
+            assert lanes == [v if v >= 0 else 128 | -v - 1 for v in held] + [0, 0]
+        else:
+            assert lanes == [max(0, min(255, value)) for value in w] + [0, 0]
+    assert reader.at == len(reader.words)

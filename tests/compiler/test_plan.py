@@ -17,7 +17,8 @@ from golden.network import Conv, Network, TensorFormat
 from golden.params import ceil_div
 from golden.requant import Scale, Shift
 from tests.golden.scanning import Place, bank_of
-from tests.layers import NULLHOP, TINY, TINY8, UP5K, Case, cases
+from tests.golden.test_adder import adder_layer
+from tests.layers import NULLHOP, TINY, TINY8, TINY_L1, UP5K, Case, cases
 
 S16 = TensorFormat(16, signed=True, scale=1.0)
 
@@ -609,3 +610,32 @@ def test_a_case_of_every_build_can_be_planned():
     for build in (TINY, TINY8, UP5K, NULLHOP):
         plan = Case(build=build, pool=True, pads=(1, 1, 1, 1)).plan
         assert plan.out_shape == (3, 2, 6)
+
+
+def test_a_layer_runs_on_its_own_kind_of_lanes():
+    adds = adder_layer()
+    with pytest.raises(
+        CompileError, match=r"^layer 'add': needs lanes that add \|x - w\|, those of"
+    ):
+        plan_layer(adds, (5, 5, 1), TINY8)
+    with pytest.raises(
+        CompileError, match="needs lanes that multiply, those of build 'tiny_l1' add"
+    ):
+        plan_layer(Case(build=TINY_L1).layer, (6, 5, 5), TINY_L1)
+    assert plan_layer(adds, (5, 5, 1), TINY_L1).passes
+    form = adds.in_format
+    network = Network("both", (5, 5, 1), form, (adds, replace(adds, name="two", **TWO_TO_TWO)))
+    assert [plan.build for plan in plan_network(network, (TINY8, TINY_L1))] == [TINY_L1] * 2
+
+
+TWO_TO_TWO = {"weights": np.ones((2, 2, 3, 3), np.int64)}
+
+
+def test_folded_sums_are_held_to_the_accumulator():
+    """Weights of any size run, as long as what they leave in the bias fits."""
+    build = TINY_L1.replace(acc_bits=24)
+    wide = adder_layer(weights=np.full((2, 1, 3, 3), 32767), pads=(0, 0, 0, 0))
+    assert plan_layer(wide, (5, 5, 1), build).passes
+    wider = adder_layer(weights=np.full((2, 60, 3, 3), 32767), pads=(0, 0, 0, 0))
+    with pytest.raises(CompileError, match="accumulators need 26 bits, build 'tiny_l1' has 24"):
+        plan_layer(wider, (5, 5, 60), build)

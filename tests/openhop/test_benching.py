@@ -19,8 +19,8 @@ TINY = preset("tiny")
 HEADER = ",".join(COLUMNS)
 FIRST = "first,12,14,3,8,3,3,1,1,1,1,1,1,0,0.984"
 SECOND = "second,12,14,8,12,3,3,1,1,1,1,1,1,1,0.5"
-#: No build can: padding as wide as the kernel.
-WIDE = "wide,6,7,12,12,1,1,1,1,1,1,1,1,0,0.4"
+#: No build can: a stride that steps over rows of the padding.
+WIDE = "wide,6,7,12,12,1,1,2,2,5,5,5,5,0,0.4"
 THIRD = "third,8,9,12,6,3,3,1,1,0,0,0,0,0,0.3"
 
 
@@ -140,16 +140,33 @@ def test_a_network_with_a_picture(model, pictures):
 
 
 def test_layers_of_the_host_have_no_figures(tmp_path):
+    """A build whose lanes cannot keep the largest product."""
     net = QuantisedChain((1, 8, 8)).conv(4).node("MaxPool", kernel_shape=[3, 3]).conv(3)
     onnx.save(net.real().end(), tmp_path / "pooled.onnx")
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "picture.png")
     network = library.load(tmp_path / "pooled.onnx")
-    result = bench_network(network, TINY, tmp_path / "picture.png", engine="golden")
+    build = TINY.replace(max_pool=False)
+    result = bench_network(network, build, tmp_path / "picture.png", engine="golden")
     assert len(result.layers) == 2
     (pool,) = result.json()["host"]
     assert (pool["kind"], pool["kernel"], pool["stride"]) == ("maxpool", [3, 3], [1, 1])
     assert (pool["in_shape"], pool["out_shape"]) == ([6, 6, 4], [4, 4, 4])
     assert result.total.cycles == sum(layer.figures.sums.cycles for layer in result.layers)
+
+
+def test_pools_on_the_core_take_cycles_and_no_operations(tmp_path):
+    net = QuantisedChain((1, 8, 8)).conv(4).node("MaxPool", kernel_shape=[3, 3]).conv(3)
+    onnx.save(net.real().end(), tmp_path / "pooled.onnx")
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "picture.png")
+    network = library.load(tmp_path / "pooled.onnx")
+    result = bench_network(network, TINY, tmp_path / "picture.png")
+    assert result.passed
+    assert [layer.figures.kind for layer in result.layers] == ["conv", "maxpool", "conv"]
+    pool = result.layers[1]
+    assert (pool.figures.sums.dense_ops, pool.figures.sums.useful_ops) == (0, 0)
+    assert pool.systolic == Systolic(os=0, ws=0)
+    assert result.convolutions.cycles == result.total.cycles - pool.figures.sums.cycles
+    assert result.json()["host"] == []
 
 
 def test_a_table_of_which_nothing_runs(table):

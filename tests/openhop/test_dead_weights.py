@@ -1,6 +1,7 @@
 """Work left by dead weights: counts against loops, and what clusters in lockstep can skip."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +12,8 @@ from golden.network import Network, TensorFormat
 from openhop.dead_weights import as_given, by_pattern, main, measure, tap_visits
 from tests.golden.test_adder import adder_layer
 from tests.openhop.networks import adder_classifier
+
+ROOT = Path(__file__).parents[2]
 
 
 def layer_and_map(**changes):
@@ -82,3 +85,10 @@ def test_command(pictures, tmp_path, capsys):
     assert [layer["name"] for layer in content["layers"]] == ["make_t1", "make_t3"]
     for layer in content["layers"]:
         assert layer["dense_ops"] >= layer["useful_ops"] > layer["live_ops"] > 0
+
+
+def test_the_record_is_what_the_model_gives(tmp_path):
+    out = tmp_path / "work.json"
+    main(["digits-adder", "--json", str(out)])
+    record = ROOT / "docs" / "figures" / "dead_weights_digits.json"
+    assert json.loads(record.read_text()) == json.loads(out.read_text())

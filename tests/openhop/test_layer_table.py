@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from golden.adder import Adder
 from golden.params import preset
+from openhop import library
+from openhop.figures import LayerFigures
 from openhop.layer_table import (
     COLUMNS,
     Refusal,
@@ -119,3 +122,16 @@ def test_a_layer_beyond_the_build_is_refused_in_words(table):
     assert "stride" in refused.reason
     assert good.sums.cycles > 0
     assert seen == [("strided", 0, 2), ("conv", 1, 2)]
+
+
+def test_adder_layers_for_l1_builds():
+    rows = read_table(library.table_path("fashion"))
+    network, x = make_layer(rows[2], "l1")
+    (layer,) = network.layers
+    assert isinstance(layer, Adder)
+    assert np.array_equal(x, make_layer(rows[2])[1])
+    assert np.mean(layer.run(x) == 0) == pytest.approx(0.5, abs=0.05)
+    path = library.table_path("fashion")
+    (first, *_) = table_figures(path, preset("tiny_l1"))
+    assert isinstance(first, LayerFigures)
+    assert first.kind == "adder"

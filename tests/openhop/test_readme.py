@@ -19,6 +19,7 @@ from tests.test_house import ROOT
 
 README = ROOT / "README.md"
 TEXT = README.read_text()
+L1_PAGE = (ROOT / "docs" / "l1.md").read_text()
 RECORD = ROOT / "docs" / "figures" / "fashion_nullhop.json"
 
 
@@ -53,11 +54,12 @@ def run_block(name: str, folder: Path) -> str:
 
 
 def test_the_tables_are_those_of_the_records():
-    assert tables.fill(TEXT) == TEXT, "run python docs/tables.py"
+    for text in (TEXT, L1_PAGE):
+        assert tables.fill(text) == text, "run python docs/tables.py"
 
 
 def test_every_table_is_used():
-    assert set(re.findall(r"<!-- table: (\w+) -->", TEXT)) == set(tables.TABLES)
+    assert set(re.findall(r"<!-- table: (\w+) -->", TEXT + L1_PAGE)) == set(tables.TABLES)
 
 
 def test_a_table_without_an_end_is_an_error():

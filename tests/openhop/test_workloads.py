@@ -52,7 +52,7 @@ def test_every_input_has_its_zeros(rows, build, zeros, frame):
     assert np.mean(chain[-1].y == 0) == pytest.approx(1 - rows[-1].density, abs=0.01)
 
 
-@pytest.mark.parametrize("build", ["tiny", "tiny8", "nullhop"])
+@pytest.mark.parametrize("build", ["tiny", "tiny8", "tiny_l1", "nullhop"])
 def test_the_chain_is_a_network_that_the_build_runs(rows, build):
     """Golden computes it anew from the first map on, and gets the same maps."""
     chain = list(links(rows, preset(build), "random"))

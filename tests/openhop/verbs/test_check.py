@@ -8,7 +8,7 @@ import pytest
 from compiler.onnx_import import Verdict
 from openhop.library import NETWORKS, default_preset, load
 from tests.compiler.networks import QuantisedChain
-from tests.openhop.networks import classifier
+from tests.openhop.networks import Builder, classifier, quantise
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -45,9 +45,10 @@ def test_an_unknown_node_is_exit_1(openhop, tmp_path):
 
 
 def test_what_no_build_can_do_is_unsupported(openhop, tmp_path):
-    """Padding as wide as the kernel: ONNX and the golden model have it, the core has not."""
+    """A stride that steps over padding: ONNX and the golden model have it, the core has not."""
     path = tmp_path / "padded.onnx"
-    onnx.save(classifier(pad=3), path)
+    net = Builder((1, 8, 8)).conv(4, (1, 1), pads=[1] * 4, strides=[2, 2]).relu().pool().flatten()
+    onnx.save(quantise(net.gemm(3, 4 * 2 * 2).model()), path)
     out = tmp_path / "check.json"
     result = openhop("check", path, "--json", out)
     assert result.exit_code == 1

@@ -7,7 +7,7 @@ from openhop.library import sample_pictures
 
 HEADER = ",".join(COLUMNS)
 GOOD = "good,8,9,3,5,3,3,1,1,1,1,1,1,0,0.5"
-WIDE = "wide,8,9,3,5,9,9,1,1,4,4,4,4,0,0.5"
+WIDE = "wide,4,4,8,5,1,1,2,2,1,1,1,1,0,0.5"
 
 
 def test_a_network(openhop, tmp_path):
@@ -47,7 +47,7 @@ def test_a_layer_that_the_build_cannot_run_is_left_out_in_words(openhop, tmp_pat
     table.write_text(f"{HEADER}\n{WIDE}\n{GOOD}\n")
     result = openhop("cycles", table, "--preset", "tiny", "--json", out)
     assert (result.exit_code, result.stderr) == (1, "")
-    assert "Left out: wide: kernel 9x9 is above the 7x7" in result.stdout
+    assert "Left out: wide: pads (1, 1, 1, 1) must be smaller" in result.stdout
     content = json.loads(out.read_text())
     assert [layer["name"] for layer in content["layers"]] == ["good"]
     assert [layer["name"] for layer in content["refused"]] == ["wide"]
@@ -57,5 +57,5 @@ def test_a_table_of_which_nothing_runs_is_an_error(refusal, tmp_path):
     table = tmp_path / "own.csv"
     table.write_text(f"{HEADER}\n{WIDE}\n")
     line = refusal("cycles", table, "--preset", "tiny", "--json", tmp_path / "cycles.json")
-    assert line.startswith("layer 'wide': kernel 9x9 is above")
+    assert line.startswith("layer 'wide': pads (1, 1, 1, 1) must be smaller")
     assert list(tmp_path.iterdir()) == [table]

@@ -72,16 +72,19 @@ def test_a_fetched_network_has_a_name(openhop, tmp_path):
     assert checked.exit_code == 0
     nodes = json.loads((tmp_path / "check.json").read_text())["nodes"]
     verdicts = {node["name"]: (node["verdict"], node["note"]) for node in nodes}
-    assert verdicts["pool3"] == ("on the host", "max-pool 3x3: between two layers of the core")
+    assert verdicts["pool3"] == ("runs on the core", "")
     assert verdicts["fire2_concat"] == ("folded", "a longer list of blocks")
 
     made = openhop("bench", "squeezenet", "--engine", "golden", "--json", tmp_path / "bench.json")
     assert made.exit_code == 0, made.stderr
-    assert "On the host" in made.stdout
+    assert "Pools, which have no such operations, take" in made.stdout
     bench = json.loads((tmp_path / "bench.json").read_text())
     assert bench["picture"] == "00_0.png"
-    assert len(bench["layers"]) == 26
-    assert [layer["name"] for layer in bench["host"]] == ["pool1", "pool3", "pool5", "scores"]
+    assert len(bench["layers"]) == 30
+    kinds = {layer["name"]: layer["kind"] for layer in bench["layers"]}
+    pools = {name: kind for name, kind in kinds.items() if kind.endswith("pool")}
+    assert pools == dict.fromkeys(("pool1", "pool3", "pool5"), "maxpool") | {"scores": "avgpool"}
+    assert bench["host"] == []
     # As `openhop.peers` has them for the table of the same layers.
     assert bench["total"]["cycles_systolic_os"] == 3_285_998
     assert bench["total"]["cycles_systolic_ws"] == 3_081_206
