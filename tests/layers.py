@@ -24,6 +24,8 @@ TINY, TINY8, TINY_L1, UP5K, NULLHOP = (
     preset(name) for name in ("tiny", "tiny8", "tiny_l1", "up5k", "nullhop")
 )
 
+S16 = TensorFormat(16, signed=True, scale=1.0)
+
 #: Builds from one bank to eight, and lanes from roomy to so small that small layers go in tiles.
 BUILDS = (
     TINY.replace(name="one", clusters=1, lanes_per_cluster=16, word_pixels=16),
@@ -33,6 +35,14 @@ BUILDS = (
     TINY8.replace(name="four", clusters=4, word_pixels=4, weight_words=256, acc_words=64),
     TINY.replace(name="eight", clusters=8, lanes_per_cluster=2, weight_words=160, drain=1),
 )
+
+
+def a_layer(
+    shape: tuple[int, ...], form: TensorFormat = S16, weight: int = 1, **more: object
+) -> Conv:
+    """A layer of equal weights of that shape."""
+    options = {"requant": Shift(0), "bias": np.zeros(shape[0], np.int64), "out_format": form}
+    return Conv(name="conv/1", weights=np.full(shape, weight), in_format=form, **options | more)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,19 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.lower import control_streams, pack_weights
-from compiler.passes import PassPlan
+from compiler.passes import LayerPlan, PassPlan
 from compiler.plan import plan_layer
-from golden.descriptor import PassDescriptor
+from golden.descriptor import PassDescriptor, descriptor_words
 from golden.network import Conv, TensorFormat
 from golden.params import Build
 from golden.requant import Scale
 from tests.golden.test_adder import adder_layer
-from tests.layers import BUILDS, NULLHOP, TINY, TINY8, TINY_L1, Case, cases
+from tests.layers import BUILDS, NULLHOP, TINY, TINY8, TINY_L1, Case, cases, grouped_cases
+from tests.sim.shapes import SMALL, grouped_layers, large_kernels, narrow_windows
 
 
 def signed(bits: int, value: int) -> int:
@@ -56,10 +57,20 @@ def regions(d: PassDescriptor) -> int:
     return len(range(0, len(stripes), d.region))
 
 
+def weight(layer: Conv, output: int | None, channel: int, tap: tuple[int, int]) -> int:
+    """Of an output channel for an input channel; of a lane without one, or another group's, 0."""
+    if output is None:
+        return 0
+    first = output * layer.groups // layer.out_channels * layer.weights.shape[1]
+    if not first <= channel < first + layer.weights.shape[1]:
+        return 0
+    return int(layer.weights[output, channel - first, *tap])
+
+
 def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
     """Descriptor; parameters of all groups; then tile by tile the weights of all groups."""
     build, d = reader.build, p.descriptor
-    assert [reader.take() for _ in range(7 + build.clusters)] == d.words()
+    assert [reader.take() for _ in range(descriptor_words(build))] == d.words()
     # The lanes' channels; those without one follow at the end of the last group.
     count = d.groups * build.lanes_per_cluster
     channels = [
@@ -75,34 +86,58 @@ def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
             has_scale = channel is not None and isinstance(layer.requant, Scale)
             assert factor == (layer.requant.scale[channel] if has_scale else 0)
 
-    _, depth, kernel_h, kernel_w = layer.weights.shape
-    tile_channels = d.tile_words * build.word_pixels
-    tiles = [
-        range(first, min(first + tile_channels, depth)) for first in range(0, depth, tile_channels)
+    # The input channels of each slice's tiles.
+    words, tile_words = d.slice_words, d.tile_words
+    slices = [
+        [
+            range(
+                (first_word + first) * build.word_pixels,
+                min(
+                    (first_word + min(first + tile_words, words)) * build.word_pixels,
+                    layer.in_channels,
+                ),
+            )
+            for first in range(0, words, tile_words)
+        ]
+        for first_word in (d.first_word + n * words for n in range(len(groups) // d.team_groups))
     ]
-    assert len(tiles) == d.tiles
-    sizes = [len(tile) * kernel_h * kernel_w for tile in tiles]
-    assert sizes == [d.tile_weights] * (len(tiles) - 1) + [d.last_weights]
+    for tiles in slices:
+        assert len(tiles) == d.tiles
+        sizes = [len(tile) * d.kernel_size for tile in tiles]
+        assert sizes == [d.tile_weights] * (len(tiles) - 1) + [d.last_weights]
     # Weights that stay are loaded once, others for each region.
-    loads = tiles if d.resident else tiles * regions(d)
+    loads = list(range(d.tiles)) * (1 if d.resident else regions(d))
     assert d.loads == len(loads)
     for tile in loads:
-        for group in groups:
+        for n, group in enumerate(groups):
             # Within a tile the address is (channel x kernel_h + row) x kernel_w + column.
-            for c, ky, kx in product(tile, range(kernel_h), range(kernel_w)):
-                wanted = [0 if k is None else int(layer.weights[k, c, ky, kx]) for k in group]
+            inputs = slices[n // d.team_groups][tile]
+            for c, *tap in product(inputs, range(*p.piece.rows), range(*p.piece.cols)):
+                wanted = [weight(layer, k, c, (tap[0], tap[1])) for k in group]
                 assert reader.weights() == wanted
 
 
-@given(cases((*BUILDS, NULLHOP, TINY8.replace(lanes_per_cluster=16))), st.booleans())
-def test_the_stream_holds_the_layer(case, scale):
-    case = replace(case, scale=scale and "scale" in case.build.requant)
-    streams = control_streams(case.plan)
-    for words, p in zip(streams, case.plan.passes, strict=True):
+def check_plan(plan: LayerPlan) -> None:
+    streams = control_streams(plan)
+    for words, p in zip(streams, plan.passes, strict=True):
         assert words.dtype == np.uint64
-        reader = Reader(case.build, words.tolist())
-        check_pass(reader, case.layer, p)
+        reader = Reader(plan.build, words.tolist())
+        check_pass(reader, plan.layer, p)
         assert reader.at == len(words)
+
+
+@given(
+    cases((*BUILDS, NULLHOP, TINY8.replace(lanes_per_cluster=16))) | grouped_cases(),
+    st.booleans(),
+)
+def test_the_stream_holds_the_layer(case, scale):
+    check_plan(replace(case, scale=scale and "scale" in case.build.requant).plan)
+
+
+@given(st.one_of(grouped_layers(SMALL), large_kernels(SMALL), narrow_windows(SMALL)))
+@settings(max_examples=settings.default.max_examples // 2)
+def test_the_stream_holds_layers_in_pieces_slices_and_windows(case):
+    check_plan(plan_layer(case.layer, case.x.shape, SMALL, dense=case.dense))
 
 
 def test_tiles_that_do_not_stay_come_again_for_every_region():
@@ -113,7 +148,7 @@ def test_tiles_that_do_not_stay_come_again_for_every_region():
     assert (d.tiles, d.tile_words, d.resident, d.region, d.loads) == (3, 5, False, 1, 12)
     assert (d.tile_weights, d.last_weights) == (500, 300)
     (stream,) = control_streams(case.plan)
-    head = 7 + 2 + 2 * 2 * 4
+    head = 8 + 2 + 2 * 2 * 4
     loads = stream[head:].reshape(4, 2 * (500 + 500 + 300))
     np.testing.assert_array_equal(loads[1:], loads[:1].repeat(3, axis=0))
     assert len(np.unique(loads[0])) > 1000
@@ -137,8 +172,8 @@ def test_a_negative_bias_is_extended_to_the_whole_word():
     case = Case(build=TINY, shape=(1, 1, 1), kernel=(1, 1), channels=2)
     layer = replace(case.layer, bias=np.array([-1, -(1 << 38)]))
     stream = np.concatenate(control_streams(replace(case.plan, layer=layer))).tolist()
-    assert stream[9] == (1 << 64) - 1
-    assert stream[11] == (1 << 64) - (1 << 38)
+    assert stream[10] == (1 << 64) - 1
+    assert stream[12] == (1 << 64) - (1 << 38)
 
 
 @pytest.mark.parametrize("is_signed", [False, True])

@@ -9,34 +9,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.cuts import arrival_cycles, choose_split, cut_columns, map_layout, splits
+from compiler.cuts import arrival_cycles, choose_split, cut_columns, kernel_pieces
 from compiler.errors import CompileError
-from compiler.plan import plan_layer, plan_network
+from compiler.plan import LayerPlan, plan_layer, plan_network
 from golden.descriptor import PassDescriptor, descriptor_words
-from golden.network import Conv, Network, TensorFormat
+from golden.network import Network, TensorFormat
 from golden.params import ceil_div
 from golden.requant import Scale, Shift
-from tests.golden.scanning import Place, bank_of
+from tests.golden.scanning import Place, bank_of, rows_out
 from tests.golden.test_adder import adder_layer
-from tests.layers import NULLHOP, TINY, TINY8, TINY_L1, UP5K, Case, cases
+from tests.layers import NULLHOP, S16, TINY, TINY8, TINY_L1, UP5K, Case, a_layer, cases
+from tests.sim.layers import Case as Layer
+from tests.sim.shapes import SMALL, grouped_layers, large_kernels, narrow_windows
 
-S16 = TensorFormat(16, signed=True, scale=1.0)
+#: Kernels in pieces, groups of channels, and columns a window after the other.
+OTHER_SHAPES = st.one_of(grouped_layers(SMALL), large_kernels(SMALL), narrow_windows(SMALL))
 
 
-def a_layer(
-    shape: tuple[int, ...], form: TensorFormat = S16, weight: int = 1, **more: object
-) -> Conv:
-    """A layer of equal weights of that shape."""
-    options = {"requant": Shift(0), "bias": np.zeros(shape[0], np.int64), "out_format": form}
-    return Conv(name="conv/1", weights=np.full(shape, weight), in_format=form, **options | more)
+def plan_of(case: Case | Layer) -> LayerPlan:
+    if isinstance(case, Case):
+        return case.plan
+    return plan_layer(case.layer, case.x.shape, SMALL, dense=case.dense)
 
 
 # What comes out.
 
 
-@given(cases(rows=12, cols=12))
+@given(cases(rows=12, cols=12) | OTHER_SHAPES)
 def test_every_output_is_in_one_segment(case):
-    plan = case.plan
+    plan = plan_of(case)
     rows, cols, channels = plan.out_shape
     seen = Counter()
     starts = np.cumsum([0, *(block for block, _ in plan.out_blocks)]).tolist()
@@ -45,7 +46,7 @@ def test_every_output_is_in_one_segment(case):
         ends = [0, *(b for _, b in ranges)]
         assert list(ranges) == list(pairwise(ends))
     for p in plan.passes:
-        assert p.channels[1] - p.channels[0] == p.descriptor.out_channels <= case.build.lanes
+        assert p.channels[1] - p.channels[0] == p.descriptor.out_channels <= plan.build.lanes
         for segment in p.segments:
             assert segment.columns in plan.out_blocks[segment.block][1]
             block = range(starts[segment.block], starts[segment.block + 1])
@@ -108,6 +109,93 @@ def test_every_sum_is_computed_by_one_lane(case):
         # The drain takes a team's clusters from its lead on.
         for team, members in teams.items():
             assert d.clusters.index(members[0]) == team * d.groups
+
+
+@given(cases(rows=12, cols=12) | OTHER_SHAPES)
+def test_every_product_is_added_once(case):
+    """Each output channel, row and column with each kernel tap and each map word of its group."""
+    plan = plan_of(case)
+    layer, build = plan.layer, plan.build
+    lanes, pixels = build.lanes_per_cluster, build.word_pixels
+    shrink = 2 if layer.pool else 1
+    rows, cols, channels = (*(n * shrink for n in plan.out_shape[:2]), layer.out_channels)
+    words = ceil_div(layer.in_channels, pixels)
+    if not layer.pool:
+        assert (rows, cols) == layer.conv_shape(plan.in_shape)[:2]
+    added = np.zeros((rows, cols, channels, *layer.kernel, words), np.uint8)
+    for p in plan.passes:
+        d, top = p.descriptor, p.out_rows[0] * shrink
+        assert d.out_rows == (p.out_rows[1] - p.out_rows[0]) * shrink
+        for work in d.clusters:
+            if not work.active:
+                continue
+            stripes = range(work.first_stripe, d.stripes, work.stripe_step)
+            own = [top + row for stripe in stripes for row in rows_out(d, stripe)]
+            first = p.channels[0] + work.group * lanes
+            first_word = d.first_word + work.slice * d.slice_words
+            added[
+                np.ix_(
+                    own,
+                    range(work.first_col, work.end_col),
+                    range(first, min(first + lanes, p.channels[1])),
+                    range(*p.piece.rows),
+                    range(*p.piece.cols),
+                    range(first_word, first_word + d.slice_words),
+                )
+            ] += 1
+    ins = layer.in_channels // layer.groups
+    for channel in range(channels):
+        first = channel * layer.groups // channels * ins
+        needed = range(first // pixels, ceil_div(first + ins, pixels))
+        assert (added[:, :, channel][..., needed] == 1).all()
+    assert added.max() == 1  # of others' words, the weights are zeros
+
+
+@given(OTHER_SHAPES)
+def test_the_passes_of_a_sum_follow_each_other(case):
+    """Piece by piece, in order: the first opens the sums, the last one lets them go."""
+    plan = plan_of(case)
+    pieces = kernel_pieces(plan.layer, plan.build)
+    assert len(plan.passes) % len(pieces) == 0
+    for first in range(0, len(plan.passes), len(pieces)):
+        group = plan.passes[first : first + len(pieces)]
+        assert [p.piece for p in group] == list(pieces)
+        assert [p.descriptor.continues for p in group] == [n > 0 for n in range(len(pieces))]
+        assert [p.descriptor.stays for p in group] == [n > 0 for n in range(len(pieces))][::-1]
+        assert [bool(p.segments) for p in group] == [not p.descriptor.stays for p in group]
+        # The same sums, in the same clusters, and the same rows of the map.
+        assert len({(p.part, p.in_rows, p.out_rows) for p in group}) == 1
+        shares = {
+            tuple(replace(work, first_address=0, first_bank=0) for work in p.descriptor.clusters)
+            for p in group
+        }
+        assert len(shares) == 1
+        if len(group) > 1:
+            assert len({(p.descriptor.region, p.descriptor.window) for p in group}) == 1
+
+
+@given(OTHER_SHAPES)
+def test_a_pass_is_given_the_rows_that_it_reads(case):
+    """Rows count from the first one given; a band's map is loaded with its first pass."""
+    plan = plan_of(case)
+    layer = plan.layer
+    bands = []
+    for p in plan.passes:
+        d, shrink = p.descriptor, 2 if layer.pool else 1
+        assert d.in_rows == p.in_rows[1] - p.in_rows[0]
+        # The first row of the first output's window, in the map.
+        window = p.out_rows[0] * shrink * layer.stride[0] - layer.pads[0] + p.piece.rows[0]
+        assert p.in_rows[0] - d.pad_top == window
+        assert d.pad_left == layer.pads[1] - p.piece.cols[0]
+        read = {
+            window + row * d.stride_h + ky for row in range(d.out_rows) for ky in range(d.kernel_h)
+        }
+        assert read & set(range(plan.in_shape[0])) <= set(range(*p.in_rows))
+        new = not bands or bands[-1] != p.out_rows
+        bands += [p.out_rows] if new else []
+        assert d.load_map == (new or d.ring_rows < d.in_rows)
+    ends = [0, *(end for _, end in bands)]
+    assert bands == list(pairwise(ends))
 
 
 @given(cases())
@@ -222,50 +310,6 @@ def test_only_the_first_map_may_come_dense():
 # Splits.
 
 
-@pytest.mark.parametrize(
-    ("teams", "ways"),
-    [
-        (1, [(1, 1)]),
-        (2, [(2, 1), (1, 2)]),
-        (3, [(3, 1), (1, 2), (1, 3)]),
-        (8, [(8, 1), (4, 2), (2, 3), (2, 4), (1, 5), (1, 6), (1, 7), (1, 8)]),
-    ],
-)
-def test_ways_to_split(teams, ways):
-    assert list(splits(teams)) == ways
-
-
-@pytest.mark.parametrize(
-    ("cols", "parts", "even", "cut"),
-    [
-        (7, 1, False, [7]),
-        (7, 2, False, [4, 3]),
-        (7, 3, False, [3, 3, 1]),
-        (7, 8, False, [1] * 7),
-        (9, 4, False, [3, 3, 3]),
-        (8, 3, True, [4, 4]),
-        (10, 2, True, [6, 4]),
-        (10, 8, True, [2] * 5),
-        (2, 4, True, [2]),
-    ],
-)
-def test_cuts(cols, parts, even, cut):
-    ranges = cut_columns(0, cols, parts, even=even)
-    assert [b - a for a, b in ranges] == cut
-    assert [a for a, _ in ranges] == np.cumsum([0, *cut[:-1]]).tolist()
-
-
-@given(st.integers(1, 100), st.integers(1, 8), st.booleans())
-def test_cuts_share_out_all_columns(half, parts, even):
-    cols = 2 * half if even else half
-    ranges = cut_columns(0, cols, parts, even=even)
-    assert [column for cut in ranges for column in range(*cut)] == list(range(cols))
-    assert len(ranges) <= parts
-    widest = max(b - a for a, b in ranges)
-    assert widest == ceil_div(half, parts) * (2 if even else 1)
-    assert not even or all(a % 2 == 0 for a, _ in ranges)
-
-
 def working(d: PassDescriptor) -> tuple[int, int, int]:
     """Clusters with work, stripes of one, and columns of the widest."""
     works = [work for work in d.clusters if work.active]
@@ -315,19 +359,6 @@ def test_a_tight_ring_is_split_over_columns_alone():
     assert {work.stripe_step for work in d.clusters} == {1}
 
 
-def test_the_split_follows_the_cost():
-    layer = a_layer((4, 4, 3, 3))
-    # 6 rows, 2 teams: 3 stripes come out even over columns only.
-    split = choose_split(layer, 6, (0, 8), 2, capacity=99)
-    assert (split.down, split.ranges) == (1, ((0, 4), (4, 8)))
-    # 4 rows, 7 columns: two stripes each for itself.
-    split = choose_split(layer, 4, (0, 7), 2, capacity=99)
-    assert (split.down, split.ranges) == (2, ((0, 7),))
-    # More teams than stripes and columns.
-    split = choose_split(layer, 2, (0, 1), 8, capacity=99)
-    assert (split.down, split.ranges) == (1, ((0, 1),))
-
-
 @pytest.mark.parametrize(
     ("channels", "pixels", "cycles"),
     [
@@ -346,13 +377,12 @@ def test_arrival(channels, pixels, cycles):
 def test_where_the_map_comes_in_slowly_teams_stand_abreast():
     layer = a_layer((16, 64, 1, 1))
     # Four stripes apart at a time, two abreast, is the least work;
-    assert choose_split(layer, 56, 56, 8, ring=29) == (4, ((0, 28), (28, 56)))
+    split = choose_split(layer, 56, (0, 56), 8, capacity=29)
+    assert (split.down, split.ranges) == (4, ((0, 28), (28, 56)))
     # but while rows come in more slowly than they are worked off, seven columns each.
     slow = arrival_cycles((56, 56, 64), NULLHOP)
-    assert choose_split(layer, 56, 56, 8, ring=29, arrival=slow) == (
-        1,
-        cut_columns(56, 8, even=False),
-    )
+    split = choose_split(layer, 56, (0, 56), 8, capacity=29, arrival=slow)
+    assert (split.down, split.ranges) == (1, cut_columns(0, 56, 8, even=False))
     (d,) = plan_layer(layer, (56, 56, 64), NULLHOP).descriptors
     assert working(d) == (8, 28, 7)
     # Three times as many sums for each pixel take longer than the map.
@@ -379,22 +409,6 @@ def test_pooled_cuts_are_even():
     assert (p.descriptor.out_rows, p.descriptor.out_cols) == (2, 10)
 
 
-@pytest.mark.parametrize(
-    ("shape", "build", "rows"),
-    [
-        ((9, 16, 4), TINY, 9),
-        ((99, 16, 4), TINY, 64),  # two columns to an address
-        ((99, 16, 9), TINY, 16),  # 3 words of 4 on 2 banks
-        ((99, 512, 8), TINY, 1),
-        ((99, 513, 8), TINY, 0),
-        ((224, 224, 64), NULLHOP, 7),
-    ],
-)
-def test_ring_rows(shape, build, rows):
-    layer = a_layer((4, shape[2], 3, 3))
-    assert min(shape[0], map_layout(layer, shape, build).capacity) == rows
-
-
 def test_many_channels_take_several_passes():
     plan = plan_layer(a_layer((20, 3, 1, 1)), (4, 4, 3), TINY)
     assert [p.channels for p in plan.passes] == [(0, 8), (8, 16), (16, 20)]
@@ -408,160 +422,11 @@ def test_many_channels_take_several_passes():
 
 def test_a_map_that_does_not_stay_on_chip_is_sent_for_each_pass():
     build = TINY.replace(map_words=5 * 4)
-    plan = plan_layer(a_layer((20, 3, 3, 3)), (6, 4, 3), build)
+    plan = plan_layer(a_layer((20, 8, 3, 3)), (6, 4, 8), build)
     assert [d.load_map for d in plan.descriptors] == [True, True, True]
 
 
 # Refusals.
-
-ONE = (2, 2, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "build", "message"),
-    [
-        (
-            a_layer((2, 1, 5, 2)),
-            (8, 8, 1),
-            UP5K,
-            "kernel 5x2 is above the 3x3 of build 'up5k'",
-        ),
-        (
-            a_layer(ONE, stride=(5, 1)),
-            (8, 8, 2),
-            TINY,
-            "stride (5, 1) is not supported: use 1 to 4",
-        ),
-        (a_layer(ONE), (8, 2048, 2), TINY, "maps must be at most 2047 rows and columns"),
-        (a_layer(ONE), (2048, 8, 2), TINY, "maps must be at most 2047 rows and columns"),
-        (
-            a_layer((2, 2, 3, 1), pads=(2, 0, 2, 0)),
-            (2046, 8, 2),
-            TINY,
-            "maps must be at most 2047 rows and columns",
-        ),
-        (
-            a_layer((2, 2, 3, 3), pads=(1, 1, 3, 1)),
-            (8, 8, 2),
-            TINY,
-            "pads (1, 1, 3, 1) must be smaller than the kernel 3x3",
-        ),
-        (
-            a_layer((2, 2, 3, 1), pads=(1, 1, 1, 0)),
-            (8, 8, 2),
-            TINY,
-            "pads (1, 1, 1, 0) must be smaller than the kernel 3x1",
-        ),
-        (
-            a_layer((2, 2049, 1, 1)),
-            (1, 1, 2049),
-            NULLHOP,
-            "2049 input channels are above the 2048 of the core",
-        ),
-        (
-            a_layer((2, 9, 1, 1)),
-            (8, 8, 9),
-            TINY.replace(word_pixels=16),
-            (
-                "9 input channels come in blocks of 8, which are not whole map words of the 16 "
-                "pixels of build 'tiny': use fewer word_pixels"
-            ),
-        ),
-        (
-            a_layer((2, 128, 3, 3)),
-            (8, 40, 128),
-            TINY.replace(map_words=8192),
-            (
-                "needs 1152 weights per output channel, build 'tiny' has 1024, and 64 sums per "
-                "lane to take them in parts, it has 32: use a build with more weight_words or "
-                "acc_words"
-            ),
-        ),
-        (
-            a_layer((2, 16, 3, 3)),
-            (8, 128, 16),
-            TINY,
-            (
-                "needs 4 input rows on chip, build 'tiny' holds 2 of 128 columns and 16 channels: "
-                "use a build with more map_words"
-            ),
-        ),
-        (
-            a_layer((2, 4, 3, 3), stride=(3, 1)),
-            (8, 100, 4),
-            TINY,
-            (
-                "needs 6 input rows on chip, build 'tiny' holds 5 of 100 columns and 4 channels: "
-                "use a build with more map_words"
-            ),
-        ),
-        (
-            a_layer(ONE, TensorFormat(8, True, 1.0), weight=200),
-            (8, 8, 2),
-            TINY8,
-            "needs 16-bit weights, build 'tiny8' has 8",
-        ),
-        (
-            a_layer(ONE),
-            (8, 8, 2),
-            TINY8,
-            "a map of 16 bits signed does not fit build 'tiny8' with 8-bit activations",
-        ),
-        (
-            a_layer(ONE, out_format=TensorFormat(16, False, 1.0)),
-            (8, 8, 2),
-            TINY,
-            "a map of 16 bits unsigned does not fit build 'tiny' with 16-bit activations",
-        ),
-        (
-            a_layer(ONE, TensorFormat(8, True, 1.0), requant=Scale(np.full(2, 0.5, np.float32))),
-            (8, 8, 2),
-            UP5K,
-            "needs the 'scale' requantiser, build 'up5k' has shift",
-        ),
-        (
-            a_layer(ONE, TensorFormat(16, True, 1.0, 1)),
-            (8, 8, 2),
-            TINY,
-            "pixels less the zero point 1 need more than 16 bits",
-        ),
-        (
-            a_layer(ONE, TensorFormat(8, False, 1.0), bias=np.array([0, -(1 << 23)])),
-            (8, 8, 2),
-            UP5K,
-            "accumulators need 25 bits, build 'up5k' has 24",
-        ),
-    ],
-)
-def test_refusals_are_one_clear_line(layer, shape, build, message):
-    with pytest.raises(CompileError) as caught:
-        plan_layer(layer, shape, build)
-    assert str(caught.value) == f"layer 'conv/1': {message}"
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "build"),
-    [
-        (a_layer((2, 1, 3, 3)), (8, 8, 1), UP5K),
-        (a_layer((2, 2, 1, 1)), (2, 512, 2), TINY.replace(map_words=1024)),
-        (a_layer((2, 2, 3, 3), pads=(2, 2, 2, 2)), (8, 8, 2), TINY),
-        (a_layer((2, 113, 3, 3)), (3, 3, 113), TINY),
-        (a_layer((2, 8, 1, 1)), (8, 8, 8), TINY.replace(word_pixels=16)),
-        (a_layer((2, 8, 3, 3)), (8, 128, 8), TINY),
-        (a_layer(ONE, TensorFormat(8, True, 1.0), weight=127), (8, 8, 2), TINY8),
-        (a_layer(ONE, TensorFormat(8, False, 1.0, 255)), (8, 8, 2), TINY8),
-        (
-            a_layer(ONE, TensorFormat(8, False, 1.0), bias=np.array([0, (1 << 23) - 511])),
-            (8, 8, 2),
-            UP5K,
-        ),
-    ],
-)
-def test_limits_are_not_refused(layer, shape, build):
-    if build is UP5K and layer.in_format == S16:
-        form = TensorFormat(8, False, 1.0)
-        layer = replace(layer, in_format=form, out_format=form)
-    assert plan_layer(layer, shape, build).layer is layer
 
 
 @pytest.mark.parametrize("word_pixels", [4, 8, 16])
@@ -574,6 +439,51 @@ def test_what_is_not_refused_fits_the_descriptor(word_pixels, clusters, kernel, 
     layer = a_layer((2, 2048, kernel, kernel), stride=(stride, stride), pads=pads)
     (d,) = plan_layer(layer, (4, 4, 2048), build).descriptors
     assert len(d.words()) == descriptor_words(build)
+
+
+def test_a_map_with_more_columns_than_sums_goes_a_window_at_a_time():
+    """Weights for 1152 products in three tiles, 32 sums per lane for at most 16 columns."""
+    build = TINY.replace(map_words=(1 << 14) - 1)
+    plan = plan_layer(a_layer((2, 128, 3, 3)), (8, 70, 128), build)
+    ends = [
+        (min(w.first_col for w in d.clusters), max(w.end_col for w in d.clusters))
+        for d in plan.descriptors
+    ]
+    assert ends == [(0, 17), (17, 34), (34, 51), (51, 68)]
+    assert [d.load_map for d in plan.descriptors] == [True, False, False, False]
+    assert {working(d)[2] for d in plan.descriptors} <= set(range(1, 17))
+    ((channels, ranges),) = plan.out_blocks
+    assert channels == 2
+    assert [column for a, b in ranges for column in range(a, b)] == list(range(68))
+
+
+def test_what_does_not_fit_in_windows_either_is_refused_as_it_was_at_first():
+    build = TINY.replace(weight_words=64)
+    with pytest.raises(CompileError) as caught:
+        plan_layer(a_layer((2, 128, 3, 3)), (8, 8, 128), build)
+    assert str(caught.value) == (
+        "layer 'conv/1': needs 1152 weights per output channel, build 'tiny' has 64, but room for "
+        "32 at a time, and a map word takes 36: use a build with more weight_words"
+    )
+
+
+@pytest.mark.parametrize(("pool", "ends"), [(False, (5, 9)), (True, (6, 10))])
+def test_the_sums_of_a_kernel_in_pieces_go_a_window_at_a_time(pool, ends):
+    """Sums for 8 columns of two rows."""
+    build = TINY.replace(clusters=1, acc_words=16)
+    layer = a_layer((2, 1, 8, 1), pool=pool)
+    descriptors = plan_layer(layer, (9, ends[1], 1), build).descriptors
+    works = [d.clusters[0] for d in descriptors]
+    assert [(work.first_col, work.end_col) for work in works] == [
+        *((0, ends[0]),) * 2,
+        *(ends,) * 2,
+    ]
+    assert [d.window for d in descriptors] == [7, 7, 3, 3]
+
+
+def test_a_plan_is_checked_first():
+    with pytest.raises(CompileError, match=r"stride .* is not supported"):
+        plan_layer(a_layer((2, 2, 1, 1), stride=(5, 1)), (8, 8, 2), TINY)
 
 
 def test_the_most_tiles_fit_the_descriptor_and_one_more_is_refused():
@@ -592,14 +502,14 @@ def test_the_most_tiles_fit_the_descriptor_and_one_more_is_refused():
 
 
 def test_the_most_loads_fit_the_descriptor_and_one_more_region_is_refused():
-    """Of 30 columns there are sums for one stripe of a team of two clusters at a time."""
-    build = TINY.replace(weight_words=2 * 4 * 9, acc_words=64, map_words=(1 << 14) - 1)
+    """Sums for two stripes of two columns, be it one column at a time; a team of two clusters."""
+    build = TINY.replace(k_max=3, weight_words=2 * 4 * 9, acc_words=8, map_words=(1 << 14) - 1)
     layer = a_layer((8, 4 * 39, 3, 3), pads=(1, 1, 1, 1))
-    (d,) = plan_layer(layer, (210, 30, 4 * 39), build).descriptors
-    assert (d.tiles, d.region, d.loads) == (39, 1, 4095)
+    (d,) = plan_layer(layer, (420, 2, 4 * 39), build).descriptors
+    assert (d.tiles, d.region, d.loads) == (39, 2, 4095)
     assert len(d.words()) == descriptor_words(build)
     with pytest.raises(CompileError) as caught:
-        plan_layer(layer, (211, 30, 4 * 39), build)
+        plan_layer(layer, (421, 2, 4 * 39), build)
     assert str(caught.value) == (
         "layer 'conv/1': loads 39 tiles of weights 106 times over, 4134 loads are above the 4095 "
         "of the core: use a build with more weight_words or acc_words"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from compiler.errors import CompileError
 from compiler.plan import plan_layer
 from compiler.tiling import Scans, Tiling, choose_tiling
+from golden.descriptor import descriptor_words
 from golden.network import Conv, TensorFormat
 from golden.params import Build, ceil_div
 from golden.requant import Shift
@@ -239,4 +240,4 @@ def test_the_deepest_layers_of_known_networks_on_nullhop(shape, channels, kernel
         assert (d.tiles, d.region, d.resident) == (tiles, region, True)
         assert not d.alone
         assert d.loads == tiles
-        assert len(d.words()) == 15
+        assert len(d.words()) == descriptor_words(NULLHOP)
