@@ -50,6 +50,8 @@ def adder_conv(chain: Chain, node: NodeProto) -> None:
         if value is None and name != "B":
             raise CompileError(where, f"has no {INPUTS[name][0]} {name}", "the file is incomplete")
     window = read_convolution(node, weights.shape)
+    if window.groups != 1:
+        raise CompileError(where, f"has {window.groups} groups", "use group=1")
     source = chain.source(node)
     form = source.form
     if form is None or source.real:

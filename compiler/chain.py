@@ -201,10 +201,11 @@ class Chain:
         H, W, C = source.shape
         if source.flat:
             raise CompileError(where, "convolves a vector", "use Gemm or MatMul after Flatten")
-        if weights.values.shape[1] != C:
+        taken = weights.values.shape[1] * window.groups
+        if taken != C:
             raise CompileError(
                 where,
-                f"its weights are for {weights.values.shape[1]} channels, its input has {C}",
+                f"its weights are for {taken} channels, its input has {C}",
                 "the file contradicts itself: export it again",
             )
         pads = window.pads(H, W)
@@ -224,6 +225,7 @@ class Chain:
             bias=bias,
             stride=window.stride,
             pads=pads,
+            groups=window.groups,
         )
         shape = Tensor((rows, cols, len(weights.values)), source.values)
         return self._append(node, sums, source, shape)

@@ -23,12 +23,15 @@ class Window:
         Top, left, bottom, right; None if they depend on the map (auto_pad SAME).
     extra_first : bool
         Whether an odd row or column of SAME padding goes before the map (SAME_LOWER).
+    groups : int
+        Groups of channels.
     """
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     fixed_pads: Pads | None
     extra_first: bool = False
+    groups: int = 1
 
     def pads(self, rows: int, cols: int) -> Pads:
         """Pads around a map of that size."""
@@ -88,21 +91,22 @@ def read_convolution(node: NodeProto, weights: tuple[int, ...]) -> Window:
     Raises
     ------
     CompileError
-        If it is grouped or has a stride that the core does not have; else as `read_window`.
+        If its groups do not share out its outputs, or it has a stride that the core does not have;
+        else as `read_window`.
     """
     window = read_window(node, weights[2:])
-    group = attributes(node).get("group", 1)
-    if group != 1:
+    groups = attributes(node).get("group", 1)
+    if groups < 1 or weights[0] % groups:
         raise CompileError(
             label(node),
-            f"has {group} groups",
-            "use group=1: depthwise and grouped convolutions are not supported",
+            f"has {groups} groups for {weights[0]} output channels",
+            "the file contradicts itself: export it again",
         )
     if max(window.stride) > STRIDE_MAX:
         raise CompileError(
             label(node), f"has strides {list(window.stride)}", f"use 1 to {STRIDE_MAX}"
         )
-    return window
+    return replace(window, groups=groups)
 
 
 def read_pool(node: NodeProto, rows: int, cols: int) -> Window:

@@ -44,8 +44,16 @@ def plan_network(
         dense = dense_input and 0 in taken
         if isinstance(layer, Conv):
             plan = plan_layer(
-                layer, shape, own, dense=dense, in_blocks=in_blocks, out_block=sizes[i + 1]
+                layer,
+                shape,
+                own,
+                dense=dense,
+                in_blocks=in_blocks,
+                out_block=sizes[i + 1],
+                own_blocks=i + 1 not in joined,
             )
+            if layer.groups > 1:
+                sizes[i + 1] = plan.out_blocks[0][0]
         elif runs_on_core(
             layer, own, positive=all(positive[t] for t in taken), joined=i + 1 in joined
         ):
@@ -86,14 +94,15 @@ def plan_layer(
     dense: bool = False,
     in_blocks: tuple[int, int] | None = None,
     out_block: int | None = None,
+    own_blocks: bool = True,
     kind: str | None = None,
 ) -> LayerPlan:
     """Plan one layer for an input map of `in_shape`.
 
     `in_blocks` are the channels of the input map's blocks, and those of its branches
     (`golden.descriptor.block_sizes`), `out_block` those of every pass but the last; as many as the
-    build has lanes, and one branch, if absent. Grouped layers choose their own blocks. `kind` is
-    "maxpool" or "avgpool" where the layer stands for a pool.
+    build has lanes, and one branch, if absent. With `own_blocks` a grouped layer chooses blocks
+    that suit its groups; else it computes with zeros between its groups. `kind` is "maxpool" or "avgpool" where the layer stands for a pool.
 
     Raises
     ------
@@ -113,6 +122,7 @@ def plan_layer(
         dense=dense,
         in_blocks=in_blocks,
         out_block=out_block or build.lanes,
+        own_blocks=own_blocks,
     )
     # Sums that find no room at once are computed a window of columns after the other.
     windows, refusal = 1, None

@@ -47,6 +47,7 @@ class Task:
     dense: bool
     in_blocks: tuple[int, int]
     out_block: int
+    own_blocks: bool
 
 
 class Planner:
@@ -66,7 +67,7 @@ class Planner:
         self.shrink = 2 if layer.pool else 1
         self.windows = cut_columns(0, cols, windows, even=layer.pool)
         self.pieces = kernel_pieces(layer, build)
-        parts = grouped(layer, build) if layer.groups > 1 else None
+        parts = grouped(layer, build) if layer.groups > 1 and task.own_blocks else None
         if parts is None:
             parts = ungrouped(layer, build, task.out_block)
         self.parts = parts

@@ -31,10 +31,10 @@ class Sums:
     in_format : TensorFormat
         Format of the input map.
     weights : Steps
-        Weights, (Cout, Cin, kh, kw).
+        Weights, (Cout, Cin / groups, kh, kw).
     bias : Steps or None
         Bias with its own scale.
-    stride, pads, kind, relu, pool
+    stride, pads, groups, kind, relu, pool
         As in `golden.network.Conv`.
     gain : float
         Constant factor of the sums (alpha of a Gemm).
@@ -47,6 +47,7 @@ class Sums:
     bias: Steps | None
     stride: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
     kind: Literal["conv", "fc"] = "conv"
     relu: bool = False
     pool: bool = False
@@ -235,6 +236,7 @@ def _conv(
             requant=requant,
             stride=sums.stride,
             pads=sums.pads,
+            groups=sums.groups,
             relu=sums.relu,
             pool=sums.pool,
             kind=sums.kind,

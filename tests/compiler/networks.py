@@ -61,7 +61,8 @@ class Builder:
     def conv(self, outputs: int, kernel: tuple[int, ...], bias: bool = True, **attributes: object):
         """Append a convolution."""
         at = len(self.nodes)
-        names = [self.weights(f"w{at}", outputs, self.channels, *kernel)]
+        inputs = self.channels // attributes.get("group", 1)  # pyright: ignore[reportOperatorIssue]
+        names = [self.weights(f"w{at}", outputs, inputs, *kernel)]
         if bias:
             names.append(self.weights(f"b{at}", outputs))
         self.channels = outputs

@@ -53,7 +53,7 @@ def test_same_pads_keep_the_size_over_the_stride():
 @pytest.mark.parametrize(
     ("given", "weights", "message"),
     [
-        ({"group": 2}, (4, 1, 3, 3), "has 2 groups; use group=1: depthwise and grouped"),
+        ({"group": 3}, (4, 1, 3, 3), "has 3 groups for 4 output channels; the file contradicts"),
         ({"dilations": [1, 2]}, (4, 2, 3, 3), r"has dilations \[1, 2\]; use an ordinary kernel"),
         ({"strides": [1, 5]}, (4, 2, 3, 3), r"has strides \[1, 5\]; use 1 to 4"),
         ({"kernel_shape": [3, 2]}, (4, 2, 3, 3), r"kernel_shape \[3, 2\] is not that of the wei"),

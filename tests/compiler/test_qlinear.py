@@ -45,6 +45,11 @@ NETS: dict[str, Callable[[], Builder]] = {
         .gemm(7, 5 * 5 * 4).relu().gemm(4, 7, transposed=False)
     ),
     "matmul": lambda: Builder((2, 4, 5)).conv(3, (2, 2)).relu().flatten().matmul(6, 3 * 3 * 4),
+    "groups": lambda: Builder((6, 9, 8)).conv(9, (3, 3), group=3, pads=[1, 0, 1, 2]).relu(),
+    "depthwise": lambda: (
+        Builder((5, 9, 8)).conv(5, (3, 3), group=5, strides=[2, 2]).relu().conv(4, (1, 1))
+    ),
+    "large kernel": lambda: Builder((2, 19, 17)).conv(4, (11, 9), strides=[4, 2]).relu(),
     "vector": lambda: Builder((20,)).gemm(9, 20).relu().gemm(3, 9, bias=False),
     "reshape": reshaped,
 }  # fmt: skip
