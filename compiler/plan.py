@@ -102,7 +102,8 @@ def plan_layer(
     `in_blocks` are the channels of the input map's blocks, and those of its branches
     (`golden.descriptor.block_sizes`), `out_block` those of every pass but the last; as many as the
     build has lanes, and one branch, if absent. With `own_blocks` a grouped layer chooses blocks
-    that suit its groups; else it computes with zeros between its groups. `kind` is "maxpool" or "avgpool" where the layer stands for a pool.
+    that suit its groups; else it computes with zeros between its groups. `kind` is "maxpool" or
+    "avgpool" where the layer stands for a pool.
 
     Raises
     ------

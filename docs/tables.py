@@ -184,24 +184,63 @@ def benches() -> str:
 
     def row(path: Path) -> list[str]:
         found = json.loads(path.read_text())
-        total = found["total"]
-        least = min(found["layers"], key=lambda layer: layer["utilisation"])
+        total, parts = found["total"], found["convolutions"]
+        layers = [layer for layer in found["layers"] if layer["dense_ops"]]
+        least = min(layers, key=lambda layer: layer["utilisation"])
         bits = {True: "all equal", False: "NOT equal", None: "not simulated"}[found["bit_exact"]]
         return [
             f"`{found['command'].removesuffix(' --record')}`",
             *(
-                f"{total[key]:,}"
-                for key in ("cycles", "cycles_compute", "cycles_bus", "cycles_ideal")
+                f"{part[key]:,.0f}"
+                for part, key in (
+                    (total, "cycles"),
+                    (total, "cycles_bus"),
+                    (parts, "cycles_compute"),
+                    (parts, "cycles_ideal"),
+                )
             ),
-            percent(total["utilisation"]),
+            percent(parts["utilisation"]),
             f"{percent(least['utilisation'])} ({least['name']})",
-            percent(total["efficiency"]),
+            percent(parts["efficiency"]),
             bits,
         ]
 
-    header = ("command", "cycles", "compute", "with bus", "ideal", "utilisation", "lowest layer")
+    header = ("command", "cycles", "with bus", "compute", "ideal", "utilisation", "lowest layer")
     rows = map(row, sorted((ROOT / "openhop" / "records").glob("bench-*.json")))
     return markdown((*header, "efficiency", "values"), rows)
+
+
+def fpga() -> str:
+    """Area and frequency of the core alone on parts."""
+
+    def row(path: Path) -> list[str]:
+        found = json.loads(path.read_text())
+        counts = [f"{found[name]:,}" for name in ("lut", "ff", "bram", "dsp")]
+        speed = found["fmax_mhz"]
+        clock = f"{speed['median']:.1f}" if speed else "-"
+        seeds = str(found["seeds"]) if speed else "-"
+        verdict = "yes" if found["fits"] else f"no: {found['reason']}"
+        command = f"`{found['command'].removesuffix(' --record').removesuffix(' --blocks')}`"
+        return [command, verdict, *counts, clock, seeds]
+
+    header = ("command", "fits", "LUT", "FF", "block RAM", "DSP", "MHz, median", "of seeds")
+    rows = map(row, sorted((ROOT / "fpga" / "records").glob("*.json")))
+    return markdown(header, rows, left=2)
+
+
+def speed() -> str:
+    """Clock cycles per second of the ways to simulate."""
+    found = record("sim_speed")
+    ways = {
+        "native": "the native harness",
+        "cocotb": "cocotb, as its runner compiles",
+        "cocotb_pins": "cocotb, signals inside not public",
+    }
+    rows = [
+        [text, f"{found[way][1]:,}", f"{found['ratio'].get(way, 1):.1f}"]
+        for way, text in ways.items()
+    ]
+    return markdown(("simulation of `nullhop`", "cycles per second", "native is faster by"), rows)
 
 
 def presets() -> str:
@@ -281,6 +320,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "golden": golden,
     "conditions": conditions,
     "benches": benches,
+    "fpga": fpga,
+    "speed": speed,
     "presets": presets,
     "density": density,
     "adder_work": adder_work,
