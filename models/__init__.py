@@ -1,1 +1,1 @@
-"""Networks as stock ONNX files, with the scripts that made them."""
+"""Networks as ONNX files, with the scripts that made them."""

@@ -18,6 +18,7 @@ NETWORKS = {
     "fashion": "fashion/fashion.onnx",
     "fashion-int16": "fashion/fashion_int16.onnx",
     "digits-adder": "digits_adder/digits_adder.onnx",
+    "fashion-adder": "fashion_adder/fashion_adder.onnx",
 }
 DEFAULT_NETWORK = "fashion"
 
