@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.descriptor import ClusterWork
-from golden.params import Build, preset
+from golden.params import Build, ceil_div, preset
 from hdl.drain import Drain
 from tests.hdl.harness import PATTERNS, activity, expect_silence, get, plain, simulate
 from tests.layers import cluster_config
@@ -41,10 +41,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Pass:
-    """The columns of each team of a pass."""
+    """The columns of each team of a pass; every `shares` teams have the same channels."""
 
     build: Build
     groups: int
+    shares: int
     out_channels: int
     teams: tuple[tuple[Column, ...], ...]
 
@@ -52,7 +53,7 @@ class Pass:
     def works(self) -> list[dict[str, int]]:
         """Clusters: team by team, in a team group by group, the rest without work."""
         works = [
-            ClusterWork(active=True, team=team, group=group)
+            ClusterWork(active=True, team=team, group=self.first_group(team) + group)
             for team in range(len(self.teams))
             for group in range(self.groups)
         ]
@@ -64,6 +65,10 @@ class Pass:
         """Cycles that one row takes."""
         return self.groups * self.build.lanes_per_cluster // self.build.drain
 
+    def first_group(self, team: int) -> int:
+        """Where the groups of a team begin."""
+        return team // self.shares * self.groups
+
     def members(self, team: int) -> int:
         """The clusters of a team, one bit each."""
         return (1 << self.groups) - 1 << team * self.groups
@@ -72,11 +77,12 @@ class Pass:
         """What must leave for one column."""
         width = self.build.drain
         ends = self.length * width
+        base = self.first_group(team) * self.build.lanes_per_cluster
         return [
             {
                 "sums": sums[channel : channel + width].tolist(),
-                "real": sum((channel + i < self.out_channels) << i for i in range(width)),
-                "channel": channel,
+                "real": sum((base + channel + i < self.out_channels) << i for i in range(width)),
+                "channel": base + channel,
                 "context": 2 * team + row,
                 "packet_end": (channel + width) % 16 == 0 or channel + width == ends,
                 "segment_end": column.last and channel + width == ends,
@@ -92,11 +98,15 @@ def make(
     groups: int,
     teams: int,
     columns: int = 4,
+    shares: int | None = None,
     out_channels: int | None = None,
     delay: int = 0,
     seed: int = 0,
 ) -> Pass:
-    """Random columns that stand ready up to `delay` cycles after the team's last release."""
+    """Random columns that stand ready up to `delay` cycles after the team's last release.
+
+    All teams share their channels if nothing else is said.
+    """
     rng = np.random.default_rng(seed)
     lanes = groups * build.lanes_per_cluster
     high = 1 << build.acc_bits - 1
@@ -111,7 +121,8 @@ def make(
         )
         for _ in range(teams)
     )
-    return Pass(build, groups, out_channels or lanes, made)
+    shares = shares or teams
+    return Pass(build, groups, shares, out_channels or ceil_div(teams, shares) * lanes, made)
 
 
 class State(NamedTuple):
@@ -169,7 +180,7 @@ class Clusters:
         def of_clusters(flags: list[bool]) -> int:
             return sum(int(flag) * work.members(team) for team, flag in enumerate(flags))
 
-        ctx.set(dut.config, {"groups": work.groups, "out_channels": work.out_channels})
+        ctx.set(dut.config, {"team_groups": work.groups, "out_channels": work.out_channels})
         ctx.set(dut.work, work.works)
         ctx.set(dut.arm, 1)
         cycles.append(await self._tick(ctx))
@@ -306,6 +317,25 @@ def test_columns_leave_whole_and_in_turn(groups, teams, delay, stall):
     check(build, [make(build, groups=groups, teams=teams, delay=delay, columns=6)], stall)
 
 
+@pytest.mark.parametrize(("groups", "teams", "shares"), [(1, 4, 1), (1, 4, 2), (2, 2, 1)])
+def test_teams_of_different_channels_say_which(groups, teams, shares):
+    """Of the last team's channels, one does not exist."""
+    build = BUILDS["four"]
+    slices = teams // shares
+    work = make(
+        build,
+        groups=groups,
+        teams=teams,
+        shares=shares,
+        out_channels=slices * groups * build.lanes_per_cluster - 1,
+    )
+    check(build, [work])
+    chunks = [chunk for team in range(teams) for chunk in work.chunks(team, work.teams[team][0])]
+    assert {chunk["channel"] // (groups * build.lanes_per_cluster) for chunk in chunks} == {
+        *range(slices)
+    }
+
+
 @pytest.mark.parametrize("stall", PATTERNS)
 @pytest.mark.parametrize("name", BUILDS)
 def test_passes_follow_each_other(name, stall):
@@ -326,13 +356,17 @@ def test_passes_of_every_shape(data):
     for seed in range(data.draw(st.integers(1, 2))):
         groups = data.draw(st.integers(1, build.clusters))
         lanes = groups * build.lanes_per_cluster
+        teams = data.draw(st.integers(1, build.clusters // groups))
+        shares = data.draw(st.integers(1, teams))
+        slices = ceil_div(teams, shares)
         works.append(
             make(
                 build,
                 groups=groups,
-                teams=data.draw(st.integers(1, build.clusters // groups)),
+                teams=teams,
+                shares=shares,
                 columns=data.draw(st.integers(1, 4)),
-                out_channels=data.draw(st.integers(1, lanes)),
+                out_channels=data.draw(st.integers((slices - 1) * lanes + 1, slices * lanes)),
                 delay=data.draw(st.integers(0, 2 * lanes)),
                 seed=seed + 2 * data.draw(st.integers(0, 1000)),
             )
