@@ -11,8 +11,10 @@ from compiler.memory import lay_out
 from compiler.plan import LayerPlan, plan_network
 from golden.network import Conv, Network, TensorFormat
 from golden.requant import Shift
-from tests.layers import NULLHOP, TINY
+from tests.layers import NULLHOP as SIXTEEN
+from tests.layers import TINY
 
+NULLHOP = SIXTEEN.replace(word_pixels=8)
 U8 = TensorFormat(8, signed=False, scale=1.0)
 
 

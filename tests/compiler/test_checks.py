@@ -74,34 +74,6 @@ ONE = (2, 2, 1, 1)
             ),
         ),
         (
-            a_layer((2, 16, 3, 3)),
-            (8, 128, 16),
-            TINY,
-            (
-                "needs 4 input rows on chip, build 'tiny' holds 2 of 128 columns and 16 channels: "
-                "use a build with more map_words"
-            ),
-        ),
-        (
-            # All rows of the kernel, though its pieces need fewer.
-            a_layer((2, 8, 8, 3)),
-            (9, 128, 8),
-            TINY,
-            (
-                "needs 9 input rows on chip, build 'tiny' holds 4 of 128 columns and 8 channels: "
-                "use a build with more map_words"
-            ),
-        ),
-        (
-            a_layer((2, 8, 3, 3), stride=(3, 1)),
-            (8, 100, 8),
-            TINY,
-            (
-                "needs 6 input rows on chip, build 'tiny' holds 5 of 100 columns and 8 channels: "
-                "use a build with more map_words"
-            ),
-        ),
-        (
             a_layer(ONE, TensorFormat(8, True, 1.0), weight=200),
             (8, 8, 2),
             TINY8,
@@ -146,6 +118,30 @@ def test_refusals_are_one_clear_line(layer, shape, build, message):
 
 
 @pytest.mark.parametrize(
+    ("layer", "shape", "rows", "held", "channels"),
+    [
+        (a_layer((2, 16, 3, 3)), (8, 128, 16), 4, 2, 16),
+        # Of a kernel in pieces, the rows of one of them.
+        (a_layer((2, 8, 8, 3)), (9, 128, 8), 5, 4, 8),
+        (a_layer((2, 8, 3, 3), stride=(3, 1)), (8, 100, 8), 6, 5, 8),
+        # Of a single output row, those under the kernel and no more; of a low map, all.
+        (a_layer((2, 16, 3, 3)), (3, 128, 16), 3, 2, 16),
+        (a_layer((2, 16, 5, 3), pads=(2, 0, 2, 0)), (3, 128, 16), 3, 2, 16),
+        # Of groups, the blocks of 8 channels that a pass is given.
+        (a_layer((16, 1, 3, 3), groups=16), (8, 200, 16), 4, 2, 8),
+    ],
+)
+def test_too_few_rows_on_chip_are_refused_by_the_plan(layer, shape, rows, held, channels):
+    check_layer(layer, shape, TINY)
+    with pytest.raises(CompileError) as caught:
+        plan_layer(layer, shape, TINY)
+    assert str(caught.value) == (
+        f"layer 'conv/1': needs {rows} input rows on chip, build 'tiny' holds {held} of "
+        f"{shape[1]} columns and {channels} channels: use a build with more map_words"
+    )
+
+
+@pytest.mark.parametrize(
     ("layer", "shape", "build"),
     [
         (a_layer((2, 1, 3, 3), EIGHT), (8, 8, 1), UP5K),
@@ -161,6 +157,9 @@ def test_refusals_are_one_clear_line(layer, shape, build, message):
         (a_layer((2, 113, 3, 3)), (3, 3, 113), TINY),
         (a_layer((2, 8, 1, 1)), (8, 8, 8), TINY.replace(word_pixels=16)),
         (a_layer((2, 8, 3, 3)), (8, 128, 8), TINY),
+        # Rows for a piece of the kernel, and for the blocks that a pass is given.
+        (a_layer((2, 8, 8, 3)), (9, 100, 8), TINY),
+        (a_layer((16, 1, 3, 3), groups=16), (8, 128, 16), TINY),
         (a_layer(ONE, TensorFormat(8, True, 1.0), weight=127), (8, 8, 2), TINY8),
         (a_layer(ONE, TensorFormat(8, False, 1.0, 255)), (8, 8, 2), TINY8),
         (

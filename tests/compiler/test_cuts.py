@@ -24,6 +24,9 @@ from compiler.tiling import open_columns
 from golden.params import ceil_div
 from tests.layers import BUILDS, NULLHOP, TINY, a_layer
 
+#: Two words to 16 pixels.
+EIGHT = NULLHOP.replace(word_pixels=8)
+
 # Ranges.
 
 
@@ -228,13 +231,14 @@ def test_a_slice_reads_the_words_of_its_groups_alone(build, groups, ins, outs):
 @pytest.mark.parametrize(
     ("build", "groups", "ins", "outs", "expected"),
     [
-        # Depthwise: eight clusters of 16 lanes and two words of 8 channels each, and what is left.
-        (NULLHOP, 130, 1, 1, [((0, 128), 16, 0, 2), ((128, 130), 16, 16, 1)]),
+        # Depthwise: eight clusters of 16 lanes and a word or two of channels, and what is left.
+        (NULLHOP, 130, 1, 1, [((0, 128), 16, 0, 1), ((128, 130), 16, 8, 1)]),
+        (EIGHT, 130, 1, 1, [((0, 128), 16, 0, 2), ((128, 130), 16, 16, 1)]),
         # Eight wide groups, each in a cluster of its own.
-        (NULLHOP, 8, 16, 16, [((0, 128), 16, 0, 2)]),
+        (EIGHT, 8, 16, 16, [((0, 128), 16, 0, 2)]),
         # Groups wider than a cluster: a cluster's share a pass, with all clusters as its teams.
         (
-            NULLHOP,
+            EIGHT,
             2,
             8,
             32,
@@ -306,23 +310,32 @@ def test_the_split_follows_the_cost():
     first=st.integers(0, 9),
     width=st.integers(1, 40),
     teams=st.integers(1, 8),
-    spare=st.integers(0, 60),
+    capacity=st.integers(1, 60),
+    padding=st.integers(0, 20),
     acc_words=st.sampled_from((16, 32, 256)),
     pool=st.booleans(),
 )
 def test_a_band_has_its_sums_and_its_rows(
-    kernel, stride, rows, first, width, teams, spare, acc_words, pool
+    kernel, stride, rows, first, width, teams, capacity, padding, acc_words, pool
 ):
     build = NULLHOP.replace(acc_words=acc_words)
     layer = a_layer((2, 1, *kernel), stride=(stride, 1), pool=pool)
     unit = 2 if pool else 1
     rows, window = rows * unit, (first * unit, (first + width) * unit)
-    capacity = kernel[0] + stride + spare
-    split = choose_bands(layer, build, rows, window, teams, capacity)
+    height = max(1, (rows - 1) * stride + kernel[0] - padding)
+    tallest = max(piece.height for piece in kernel_pieces(layer, build))
+
+    def needed(kernel_rows: int) -> int:
+        """Rows on chip for a stripe of one output row, or of two."""
+        return min(kernel_rows, height) if rows == 1 else kernel_rows + stride
+
+    split = choose_bands(layer, build, height, rows, window, teams, capacity)
     if split is None:
-        # Not even with the columns cut over all teams there are sums for one stripe.
+        # Not even of one piece there are rows for one stripe; or there are no sums for one, not
+        # even with the columns cut over all teams.
         ranges = cut_columns(*window, teams, even=pool)
-        assert 2 * open_columns(max(b - a for a, b in ranges)) > acc_words
+        no_sums = 2 * open_columns(max(b - a for a, b in ranges)) > acc_words
+        assert no_sums or capacity < needed(tallest)
         return
     assert [column for cut in split.ranges for column in range(*cut)] == list(range(*window))
     assert 1 <= split.down * len(split.ranges) <= teams
@@ -330,18 +343,40 @@ def test_a_band_has_its_sums_and_its_rows(
     assert split.rows == rows or split.rows % 2 == 0
     stripes = ceil_div(ceil_div(split.rows, 2), split.down)
     assert 2 * open_columns(split.columns) * stripes <= acc_words
-    assert (split.rows - 1) * stride + kernel[0] <= capacity
+    # Rows of one piece at a time only where those of the whole kernel find no room.
+    assert split.by_piece == (capacity < needed(kernel[0]))
+    under = tallest if split.by_piece else kernel[0]
+    assert capacity >= (min(under, height) if rows == 1 else (split.rows - 1) * stride + under)
 
 
 def test_bands_are_as_high_as_sums_and_rows_let_them_be():
     layer = a_layer((2, 1, 9, 9))
     build = TINY.replace(acc_words=32)
     # 32 sums of two rows and 4 columns: 4 stripes for each of two teams.
-    split = choose_bands(layer, build, 40, (0, 4), 2, capacity=99)
+    split = choose_bands(layer, build, 48, 40, (0, 4), 2, capacity=99)
     assert split
     assert (split.down, split.ranges, split.rows) == (2, ((0, 4),), 16)
     # 12 rows on chip are enough for 4 rows of output.
-    split = choose_bands(layer, build, 40, (0, 4), 2, capacity=12)
+    split = choose_bands(layer, build, 48, 40, (0, 4), 2, capacity=12)
     assert split
-    assert split.rows == 4
-    assert choose_bands(layer, build, 40, (0, 40), 1, capacity=99) is None
+    assert (split.rows, split.by_piece) == (4, False)
+    assert choose_bands(layer, build, 48, 40, (0, 40), 1, capacity=99) is None
+
+
+def test_pieces_bring_their_own_rows_where_there_is_no_room_for_those_of_the_kernel():
+    """Nine kernel rows in pieces of four and five."""
+    layer = a_layer((2, 1, 9, 9))
+
+    def bands(rows: int, capacity: int) -> tuple[int, bool] | None:
+        split = choose_bands(layer, TINY, rows + 8, rows, (0, 4), 2, capacity)
+        return split and (split.rows, split.by_piece)
+
+    assert bands(40, 10) == (2, False)
+    assert bands(40, 9) == (4, True)  # 4 + 5 - 1 = 8 rows
+    assert bands(40, 6) == (2, True)
+    assert bands(40, 5) is None
+    # A single row of output.
+    assert bands(1, 9) == (1, False)
+    assert bands(1, 8) == (1, True)
+    assert bands(1, 5) == (1, True)
+    assert bands(1, 4) is None

@@ -88,6 +88,7 @@ def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
 
     # The input channels of each slice's tiles.
     words, tile_words = d.slice_words, d.tile_words
+    n_slices = len(groups) // d.team_groups
     slices = [
         [
             range(
@@ -99,7 +100,9 @@ def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
             )
             for first in range(0, words, tile_words)
         ]
-        for first_word in (d.first_word + n * words for n in range(len(groups) // d.team_groups))
+        for first_word in (
+            p.part.first_word + n * words for n in range(len(groups) // d.team_groups)
+        )
     ]
     for tiles in slices:
         assert len(tiles) == d.tiles

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from compiler.cuts import map_layout
+from compiler.cuts import kernel_pieces, map_layout
 from golden.formats import Rounding
 from golden.network import Conv
 from golden.params import Build, ceil_div, preset
@@ -102,5 +102,9 @@ def _case(
     )
     rows, cols, _ = layer.conv_shape(shape)
     assume(not layer.pool or (rows > 1 and cols > 1))
-    assume(map_layout(layer, shape, build).capacity >= min(shape[0], kernel[0] + stride[0]))
+    # Of a kernel in pieces, each may bring its own rows.
+    pieces = kernel_pieces(layer, build)
+    stripe = max(piece.height for piece in pieces) + stride[0]
+    least = min(shape[0], stripe) if len(pieces) == 1 else stripe
+    assume(map_layout(layer, shape, build).capacity >= least)
     return Case(layer, x, draw(st.booleans()))
