@@ -100,9 +100,7 @@ def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
             )
             for first in range(0, words, tile_words)
         ]
-        for first_word in (
-            p.part.first_word + n * words for n in range(len(groups) // d.team_groups)
-        )
+        for first_word in range(p.part.first_word, p.part.first_word + words * n_slices, words)
     ]
     for tiles in slices:
         assert len(tiles) == d.tiles

@@ -53,5 +53,5 @@ def test_by_hand():
         out_rows=(0, 3),
         channels=(8, 12),
     )
-    assert [(s.block, s.row) for s in first.segments if s.context == 0][0] == (0, 0)
+    assert next((s.block, s.row) for s in first.segments if s.context == 0) == (0, 0)
     assert [channels for channels, _ in plan.out_blocks] == [4, 4, 4]
