@@ -66,14 +66,14 @@ def test_a_node_that_no_output_needs_is_folded():
 
 
 def test_what_follows_an_unsupported_node_is_judged_as_far_as_it_can_be():
-    net = QuantisedChain((2, 12, 12)).conv().node("Transpose").conv(group=3).conv()
+    net = QuantisedChain((2, 12, 12)).conv().node("Transpose").conv(dilations=[2, 2]).conv()
     net.node("Flatten").node("ArgMax")
-    *_, transpose, grouped, conv, flatten, argmax = check(net.end(rank=2))
-    assert transpose.verdict is grouped.verdict is UNSUPPORTED
+    *_, transpose, dilated, conv, flatten, argmax = check(net.end(rank=2))
+    assert transpose.verdict is dilated.verdict is UNSUPPORTED
     assert transpose.note == (
         "Transpose is not supported; export the network with channels first (N x C x H x W)"
     )
-    assert grouped.note.startswith("has 3 groups; use group=1")
+    assert dilated.note.startswith("has dilations [2, 2]; use an ordinary kernel")
     note = "not checked in full: it follows an unsupported node"
     assert (conv.verdict, conv.note) == (CORE, note)
     assert (flatten.verdict, flatten.note) == (FOLDED, note)
