@@ -17,7 +17,7 @@ from tests.layers import TINY, TINY8, TINY_L1, UP5K, a_layer
 
 U8 = TensorFormat(8, False, 1.0)
 S8 = TensorFormat(8, True, 1.0)
-NO_MAX = TINY.replace(max_pool=False)
+NO_MAX = TINY.replace(name="no_max", max_pool=False)
 
 
 @st.composite
