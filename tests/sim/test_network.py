@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from compiler.host import HostPlan
+from compiler.passes import LayerPlan
 from golden.adder import Adder
 from golden.calibrate import calibrate
 from golden.mover import Stream
 from golden.network import Conv, Network, TensorFormat
 from golden.params import Build, BuildError, preset
 from golden.pooling import AvgPool, MaxPool
-from golden.requant import Shift
-from sim.network import NetworkRunner
+from golden.requant import Scale, Shift
+from sim.network import Engine, LayerRun, NetworkRunner
 from sim.streams import SimulationError
 
 INPUT = TensorFormat(8, False, 1.0, 3)
@@ -161,7 +165,7 @@ def test_builds_that_do_not_fit_together_are_refused(tmp_path) -> None:
 
 
 def fire(left: int) -> Network:
-    """Branches of several blocks, joined with the map that they read; pools of the host's."""
+    """Branches of several blocks, joined with the map that they read; pools behind them."""
     rng = np.random.default_rng(5)
 
     def conv(name: str, cin: int, cout: int, size: int) -> Conv:
@@ -189,12 +193,11 @@ def fire(left: int) -> Network:
     return Network("fire", (10, 9, 2), INNER, layers, sources=sources)
 
 
-@pytest.mark.parametrize(("name", "left"), [("tiny", 20), ("tiny", 24), ("tiny8", 24)])
-def test_branches(name: str, left: int) -> None:
-    """In RTL; the host's pools stand in the list and have no cycles."""
+def run_fire(left: int, build: Build, engine: Engine) -> list[LayerRun]:
+    """Run it once; every map and every counter must be what the models say."""
     x = np.random.default_rng(8).integers(0, 200, (10, 9, 2)).astype(np.uint8)
     network = fire(left)
-    with NetworkRunner(network, preset(name)) as runner:
+    with NetworkRunner(network, build, engine=engine) as runner:
         runs = runner.run(x)
     maps = network.run(x)
     for i, run in enumerate(runs):
@@ -202,5 +205,62 @@ def test_branches(name: str, left: int) -> None:
         assert run.counts_equal, run.plan.layer.name
         assert np.array_equal(run.x, network.input_map(i, maps))
         assert run.golden.any()
-    assert [run.counters["cycles"] == 0 for run in runs] == [False] * 4 + [True, False, True]
-    assert [run.in_bytes == 0 for run in runs] == [False] * 4 + [True, False, True]
+    return runs
+
+
+@pytest.mark.parametrize(("name", "left"), [("tiny", 20), ("tiny", 24), ("tiny8", 24)])
+def test_branches(name: str, left: int) -> None:
+    """In RTL; the pools are passes of the core's as well."""
+    runs = run_fire(left, preset(name), "rtl")
+    assert [run.plan.kind for run in runs] == ["conv"] * 4 + ["maxpool", "conv", "avgpool"]
+    assert all(isinstance(run.plan, LayerPlan) for run in runs)
+    assert all(run.counters["cycles"] > 0 for run in runs)
+    assert all(run.in_bytes > 0 for run in runs)
+
+
+def test_without_a_max_pool_in_the_build_it_is_the_host_s() -> None:
+    """It stands in the list and has no cycles; the mean is the core's."""
+    runs = run_fire(20, preset("tiny").replace(max_pool=False), "golden")
+    assert [isinstance(run.plan, HostPlan) for run in runs] == [False] * 4 + [True, False, False]
+    assert [run.counters["cycles"] == 0 for run in runs] == [False] * 4 + [True, False, False]
+    assert [run.in_bytes == 0 for run in runs] == [False] * 4 + [True, False, False]
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> tuple[Network, np.ndarray]:
+    """A network that is one pool, and a map for it."""
+    channels = draw(st.integers(1, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    pool: MaxPool | AvgPool
+    if draw(st.booleans()):
+        # Nowhere below the zero point, be that 0 or less.
+        form = draw(st.sampled_from((INNER, TensorFormat(8, True, 1.0, -128))))
+        kernel = draw(st.tuples(*[st.integers(1, 5)] * 2))
+        pads = draw(st.tuples(*(st.integers(0, k - 1) for k in kernel * 2)))
+        least = [max(1, k - pads[i] - pads[i + 2]) for i, k in enumerate(kernel)]
+        shape = (*(draw(st.integers(low, 12)) for low in least), channels)
+        stride = draw(st.tuples(*[st.integers(1, 3)] * 2))
+        pool = MaxPool("max", kernel, stride, form, pads)
+    else:
+        form = draw(st.sampled_from((INPUT, TensorFormat(16, True, 1.0))))
+        edges = draw(st.tuples(*[st.integers(1, 13)] * 2))
+        shape = (*edges, channels)
+        scale = rng.uniform(0.3, 2, channels) / (shape[0] * shape[1])
+        requant = draw(st.sampled_from((Shift(6), Scale(scale.astype(np.float32)))))
+        pool = AvgPool("mean", edges, form, form, requant)
+    x = rng.integers(form.ints.min, form.ints.max, shape, endpoint=True)
+    x[rng.random(shape) >= draw(st.sampled_from((0, 0.1, 0.5, 1)))] = form.zero_point
+    return Network("pool", shape, form, (pool,)), x.astype(form.ints.dtype)
+
+
+@settings(max_examples=settings.default.max_examples // 4)
+@given(pools())
+def test_pools_of_all_shapes(case: tuple[Network, np.ndarray]) -> None:
+    """In RTL, values and counters."""
+    network, x = case
+    with NetworkRunner(network, preset("tiny")) as runner:
+        (run,) = runner.run(x)
+    assert isinstance(run.plan, LayerPlan)
+    assert run.exact
+    assert run.counts_equal
+    np.testing.assert_array_equal(run.y, network.layers[0].run(x))
