@@ -135,7 +135,7 @@ def test_every_product_is_added_once(plan):
             stripes = range(work.first_stripe, d.stripes, work.stripe_step)
             own = [top + row for stripe in stripes for row in rows_out(d, stripe)]
             first = p.channels[0] + work.group * lanes
-            first_word = d.first_word + work.slice * d.slice_words
+            first_word = p.part.first_word + work.slice * d.slice_words
             added[
                 np.ix_(
                     own,
