@@ -280,6 +280,30 @@ def density() -> str:
     return markdown(header, map(row, run["points"]), left=0)
 
 
+def adders() -> str:
+    """The AdderNets: accuracy, and a run of their sample pictures in RTL."""
+
+    def row(model: str, figures: str) -> list[str]:
+        run = record(figures)
+        folder = ROOT / "models" / model.replace("-", "_")
+        measured = json.loads((folder / "accuracy.json").read_text())
+        held_out = f"{measured['held_out_pictures']:,}"
+        exact = run["bit_exact"] and run["total"]["cycles"] == run["total"]["cycles_model"]
+        return [
+            f"`openhop run {model}`",
+            f"`{run['preset']}`",
+            f"{run['correct']} of {run['images']}",
+            "all equal" if exact else "NOT equal",
+            f"{run['total']['cycles'] / run['images']:,.0f}",
+            *(percent(measured["top1"][kind]) for kind in ("float", "int8")),
+            held_out,
+        ]
+
+    header = ("command", "builds", "labels right", "values and cycles", "cycles per picture")
+    rows = [row("digits-adder", "digits_adder_l1"), row("fashion-adder", "fashion_adder")]
+    return markdown((*header, "float", "8 bits", "held-out pictures"), rows, left=4)
+
+
 def adder_work() -> str:
     """Operations and cycles of an AdderNet's layers, per picture."""
     run, dead = record("digits_adder_l1"), record("dead_weights_digits")
@@ -324,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "presets": presets,
     "density": density,
+    "adders": adders,
     "adder_work": adder_work,
     "dead_weights": dead_weights,
 }
