@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from compiler.passes import PassPlan
 from golden.cycles.core import word_counts
 from golden.cycles.schedule import Scan, scans
 from golden.descriptor import ClusterWork, PassDescriptor
@@ -42,15 +43,26 @@ class Share:
         """Its scans, in order."""
         return list(scans(self.d, self.work))
 
+    @property
+    def passed(self) -> PassPlan:
+        """The pass; of passes alike in all but what they are given, the first."""
+        return next(p for p in self.case.plan.passes if p.descriptor == self.d)
+
+    @property
+    def x(self) -> np.ndarray:
+        """The channels of the map that the pass is given."""
+        given = self.passed.given
+        return self.case.x[:, :, given.channel : given.channel + given.channels]
+
     @cached_property
     def counts(self) -> np.ndarray:
         """Non-zero pixels of each map word (H, W, col_words)."""
-        return word_counts(self.build, self.case.x, self.d.in_zero)
+        return word_counts(self.build, self.x, self.d.in_zero)
 
     def channels(self, place: Place) -> list[int]:
         """Channels of a word's non-zero pixels."""
         first = place.word * self.build.word_pixels
-        line = self.case.x[place.row, place.column, first : first + self.build.word_pixels]
+        line = self.x[place.row, place.column, first : first + self.build.word_pixels]
         return [first + int(i) for i in np.flatnonzero(line != self.d.in_zero)]
 
     def words(self, scan: Scan) -> list[Word]:
@@ -78,7 +90,7 @@ class Share:
         for channel in self.channels(place):
             i = channel % self.build.word_pixels
             word["mask"] |= 1 << i
-            raw = int(self.case.x[place.row, place.column, channel])
+            raw = int(self.x[place.row, place.column, channel])
             word["values"][i] = raw % (1 << self.build.act_bits)
         return word
 

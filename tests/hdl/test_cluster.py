@@ -74,7 +74,7 @@ def weights_of(share: Share) -> tuple[np.ndarray, np.ndarray]:
     Lanes without a channel have zeros, and so have channels of other groups.
     """
     lanes = share.build.lanes_per_cluster
-    (passed,) = (p for p in share.case.plan.passes if p.descriptor == share.d)
+    passed, given = share.passed, share.passed.given
     first = passed.channels[0] + share.work.group * lanes
     layer = share.case.layer
     _, ins, *kernel = layer.weights.shape
@@ -85,7 +85,8 @@ def weights_of(share: Share) -> tuple[np.ndarray, np.ndarray]:
         weights[lane, group * ins : (group + 1) * ins] = layer.weights[channel]
         bias[lane] = layer.bias[channel]
     rows, cols = slice(*passed.piece.rows), slice(*passed.piece.cols)
-    return weights[:, :, rows, cols], bias
+    channels = slice(given.channel, given.channel + given.channels)
+    return weights[:, channels, rows, cols], bias
 
 
 def biases(share: Share, noise: random.Random) -> Iterator[dict[str, int]]:
@@ -263,7 +264,7 @@ def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
     d, work = share.d, share.work
     kernels, bias = weights_of(share)
     case = share.case
-    sums = conv2d(case.x, kernels, bias, stride=case.stride, pads=case.pads, zero_point=d.in_zero)
+    sums = conv2d(share.x, kernels, bias, stride=case.stride, pads=case.pads, zero_point=d.in_zero)
     sums = sums[: d.out_rows, : d.out_cols]
     columns = range(work.first_col, work.end_col)
     if d.pool:
