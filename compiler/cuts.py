@@ -337,8 +337,10 @@ def choose_bands(
     stride_h = layer.stride[0]
 
     def stripes_on_chip(kernel_h: int) -> int:
+        if capacity >= height:
+            return ceil_div(rows, 2)
         if rows == 1:
-            return int(capacity >= min(kernel_h, height))
+            return int(capacity >= kernel_h)
         return ((capacity - kernel_h) // stride_h + 1) // 2
 
     most = stripes_on_chip(layer.kernel[0])

@@ -326,8 +326,8 @@ def test_a_band_has_its_sums_and_its_rows(
     tallest = max(piece.height for piece in kernel_pieces(layer, build))
 
     def needed(kernel_rows: int) -> int:
-        """Rows on chip for a stripe of one output row, or of two."""
-        return min(kernel_rows, height) if rows == 1 else kernel_rows + stride
+        """Rows on chip for a stripe of one output row, or of two; never more than there are."""
+        return min(kernel_rows if rows == 1 else kernel_rows + stride, height)
 
     split = choose_bands(layer, build, height, rows, window, teams, capacity)
     if split is None:
@@ -346,7 +346,7 @@ def test_a_band_has_its_sums_and_its_rows(
     # Rows of one piece at a time only where those of the whole kernel find no room.
     assert split.by_piece == (capacity < needed(kernel[0]))
     under = tallest if split.by_piece else kernel[0]
-    assert capacity >= (min(under, height) if rows == 1 else (split.rows - 1) * stride + under)
+    assert capacity >= min((split.rows - 1) * stride + under, height)
 
 
 def test_bands_are_as_high_as_sums_and_rows_let_them_be():

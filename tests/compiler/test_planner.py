@@ -558,3 +558,12 @@ def test_the_most_loads_fit_the_descriptor_and_one_more_region_is_refused():
         "layer 'conv/1': loads 39 tiles of weights 106 times over, 4134 loads are above the 4095 "
         "of the core: use a build with more weight_words or acc_words"
     )
+
+
+def test_a_low_map_stays_on_chip_under_a_kernel_in_pieces():
+    """Fewer rows than the kernel has: all of them are there, for every piece."""
+    layer = a_layer((2, 8, 8, 3), pads=(4, 0, 4, 0))
+    for width in (64, 128):
+        plan = plan_layer(layer, (4, width, 8), TINY)
+        assert {p.in_rows for p in plan.passes} == {(0, 4)}
+        assert [d.load_map for d in plan.descriptors] == [True] + [False] * (len(plan.passes) - 1)
