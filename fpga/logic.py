@@ -257,8 +257,8 @@ def gates(case: Case) -> dict:
 
 
 def gate_cases(widths: Iterable[int] = WIDTHS) -> Iterator[Case]:
-    """List what is counted in gates: PE and lane, the core's and the bare one."""
-    for part, structures in (("pe", ("plain", "complement")), ("lane", ("core", "bare"))):
+    """List what is counted in gates: PE and lane, the core's and one without accumulators."""
+    for part, structures in (("pe", ("plain", "complement")), ("lane", ("core", "block-ram"))):
         for bits in widths:
             for structure in structures:
                 at = {"part": part, "structure": structure, "bits": bits, "family": "gates"}
@@ -342,8 +342,8 @@ def measure_all(
     Returns
     -------
     dict
-        `taps`, `lanes`, `counts` (of `measure`), `rows` (of `compare`), `gates` (of `gates`),
-        `speeds` (of `measure` with seeds), `tools`
+        `taps`, `lanes`, `seeds`, `tools`, `counts` (of `measure`), `rows` (of `compare`), `gates`
+        (of `gates`), `speeds` (of `measure` with seeds)
     """
     parts, widths = tuple(parts), tuple(widths)
 
@@ -367,6 +367,7 @@ def measure_all(
     return {
         "taps": TAPS,
         "lanes": LANES,
+        "seeds": seeds,
         "counts": counts,
         "rows": compare(counts),
         "gates": told("gates", in_gates, gates),
@@ -377,7 +378,7 @@ def measure_all(
 
 def save(result: Mapping, path: Path = RECORD) -> Path:
     """Record a result of `measure_all`, its command first; return the file."""
-    record = {"command": "openhop logic --record", **result}
+    record = {"command": f"openhop logic --seeds {result['seeds']} --record", **result}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
 
