@@ -172,7 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sim.speed", description="Speed of the simulations."
     )
-    parser.add_argument("--preset", choices=PRESETS, default="nullhop")
+    parser.add_argument(
+        "--preset",
+        choices=[name for name, build in PRESETS.items() if build.pe == "mac"],
+        default="nullhop",
+    )
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--output", type=Path, help="write there instead of printing")
     options = parser.parse_args(arguments)

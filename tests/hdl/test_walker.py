@@ -173,7 +173,7 @@ class Sums:
         if isinstance(wanted, Visit):
             y, x, channel = wanted.pixel
             assert scan is not None
-            assert step["pixel"] == self.share.case.x[y, x, channel] - d.in_zero
+            assert step["pixel"] == self.share.x[y, x, channel] - d.in_zero
             assert step["address"] == self.share.weight(scan, channel, wanted.tap)
             self.slots[step["slot"]] = [*held, wanted]
         elif settles:

@@ -63,8 +63,8 @@ def test_a_spread_is_minimum_median_maximum():
     assert speed.spread([5.4, 1.2, 100.0, 3.1]) == [1, 4, 100]
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_can_run_the_layer(name):
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].pe == "mac"])
+def test_every_preset_that_multiplies_can_run_the_layer(name):
     """Enough pixels and zeros that a figure says something, and always the same."""
     one, other = speed.recording(preset(name)), speed.recording(preset(name))
     assert np.array_equal(one.control, other.control)
