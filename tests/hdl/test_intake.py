@@ -153,8 +153,8 @@ def test_branches_of_blocks(name):
     [
         ("tiny", 3, 1),
         ("nullhop", 8, 3),
-        ("nullhop", 9, 2),
-        ("nullhop", 32, 1),
+        ("nullhop", 17, 2),
+        ("nullhop", 64, 1),
         ("four_banks", 1, 2),
         ("eight_banks", 50, 1),
     ],
