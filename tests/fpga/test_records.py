@@ -139,7 +139,6 @@ def test_a_record_agrees_with_the_table_of_parts(record):
     ]
 
 
-@pytest.mark.bench
 @pytest.mark.parametrize(("name", "part"), [("tiny", "lfe5u-25f"), ("tiny", "up5k")])
 def test_the_smallest_core_has_the_recorded_area(name, part):
     record = records.load(name, part)
@@ -148,7 +147,6 @@ def test_the_smallest_core_has_the_recorded_area(name, part):
     assert {key: core[key] for key in area} == {key: record[key] for key in area}
 
 
-@pytest.mark.bench
 @pytest.mark.parametrize(("name", "part"), [("tiny", "lfe5u-25f"), ("tiny", "up5k")])
 def test_a_lane_of_the_smallest_core_gives_the_recorded_figures(name, part):
     (record,) = (block for block in records.load(name, part)["blocks"] if block["name"] == "lane")
