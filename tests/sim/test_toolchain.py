@@ -60,6 +60,10 @@ def test_a_library_is_compiled_once_and_nothing_else_stays(standin_verilog):
     assert path.stat().st_mtime_ns == built
 
 
+def test_a_netlist_is_compiled_in_its_own_way(standin_verilog):
+    assert shared_library(standin_verilog, TOP, gates=True) != shared_library(standin_verilog, TOP)
+
+
 def test_a_key_depends_on_sources_tools_flags_and_processor(monkeypatch):
     keys = [toolchain._key("a"), toolchain._key("b")]
     for name in ("FAST_FLAGS", "SLOW_FLAGS", "COMMON_FLAGS", "RUNTIME_DEFINES"):
