@@ -218,7 +218,9 @@ def _processor() -> str:
 def _run(command: Sequence[str], tool: str) -> str:
     """Run a tool and return what it prints; its first error becomes the exception's text."""
     env = {**verilator_env(), "LC_ALL": "C"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
         first = next((line for line in lines if "error" in line.lower()), lines[-1])

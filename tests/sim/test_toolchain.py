@@ -103,6 +103,11 @@ def test_a_tool_s_first_error_is_the_text():
     assert toolchain._run(["echo", "fine"], "the tool") == "fine\n"
 
 
+def test_a_tool_may_say_what_is_no_text():
+    """Verilator prints bytes that are not UTF-8 when it warns about some netlists."""
+    assert toolchain._run(["printf", "a\\210b"], "the tool") == "a\ufffdb"
+
+
 def test_small_models_are_compiled_in_one_piece_and_large_ones_in_parallel(tmp_path):
     names = {
         "VM_CLASSES_FAST": ["f"],
