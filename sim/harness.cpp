@@ -129,8 +129,11 @@ private:
 
 class Harness {
 public:
-    explicit Harness(const char* wave) : core_(new Vcore(&context_)) {
-        context_.randReset(0);
+    // Bits that a netlist leaves undefined are random with this seed; it is zero for other designs.
+    Harness(const char* wave, uint32_t undefined) {
+        context_.randReset(undefined ? 2 : 0);
+        context_.randSeed(static_cast<int>(undefined & 0x7FFFFFFFu));
+        core_.reset(new Vcore(&context_));
 #if VM_TRACE
         if (*wave) {
             context_.traceEverOn(true);
@@ -335,8 +338,8 @@ Result guarded(Result failed, Body body) {
 
 EXPORT const char* openhop_error() { return error_text.c_str(); }
 
-EXPORT Harness* openhop_new(const char* wave) {
-    return guarded<Harness*>(nullptr, [&] { return new Harness(wave); });
+EXPORT Harness* openhop_new(const char* wave, uint32_t undefined) {
+    return guarded<Harness*>(nullptr, [&] { return new Harness(wave, undefined); });
 }
 
 EXPORT void openhop_delete(Harness* harness) { delete harness; }

@@ -85,6 +85,11 @@ class NativeCore:
     wave
         File for the waveforms of all runs, `.vcd` or `.fst` (which needs lz4 to compile).
         Without it the model has no tracing at all and is several times faster.
+    gates
+        Whether the Verilog is a netlist of cells with their models (see `sim.toolchain`).
+    undefined
+        With `gates`: bits that the Verilog leaves undefined, words of memories at power-on among
+        them, are random, and this is the seed.
 
     Raises
     ------
@@ -95,15 +100,22 @@ class NativeCore:
     """
 
     def __init__(
-        self, source: Build | str, *, top: str = verilog.TOP, wave: Path | str | None = None
+        self,
+        source: Build | str,
+        *,
+        top: str = verilog.TOP,
+        wave: Path | str | None = None,
+        gates: bool = False,
+        undefined: int = 1,
     ) -> None:
         self._handle: int | None = None
         suffix = "" if wave is None else Path(wave).suffix
         if wave is not None and suffix not in (".vcd", ".fst"):
             raise ValueError(f"a waveform file must end in .vcd or .fst: {wave}")
         text = core_verilog(source) if isinstance(source, Build) else source
-        self._library = _load(shared_library(text, top, suffix))
-        self._handle = self._library.openhop_new(str(wave or "").encode())
+        self._library = _load(shared_library(text, top, suffix, gates=gates))
+        seed = undefined if gates else 0
+        self._handle = self._library.openhop_new(str(wave or "").encode(), seed)
         if not self._handle:
             raise self._error()
 
@@ -260,7 +272,7 @@ def _load(path: Path) -> ctypes.CDLL:
     handle, count = ctypes.c_void_p, ctypes.c_uint64
     for name, result, arguments in (
         ("error", ctypes.c_char_p, ()),
-        ("new", handle, (ctypes.c_char_p,)),
+        ("new", handle, (ctypes.c_char_p, ctypes.c_uint32)),
         ("delete", None, (handle,)),
         ("reset", ctypes.c_int, (handle,)),
         ("clear", ctypes.c_int, (handle, count)),

