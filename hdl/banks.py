@@ -8,9 +8,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.fetcher import bank_bits, read_request
 from hdl.layouts import map_word
 from hdl.memory import Ram
+from hdl.scan import bank_bits, read_request
 
 
 class MapBanks(wiring.Component):

@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out, connect
 from golden.params import Build
 from hdl.control import TARGET, lane_load
 from hdl.delay import delayed
-from hdl.fetcher import Fetcher, bank_bits, read_request, scan_entry
+from hdl.fetcher import Fetcher
 from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
 from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, map_word
+from hdl.scan import bank_bits, read_request, scan_entry
 from hdl.stream import StreamFIFO
 from hdl.walker import Walker
 

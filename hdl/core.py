@@ -13,10 +13,10 @@ from hdl.counters import COUNTER_BITS, COUNTERS, Counters
 from hdl.delay import delayed
 from hdl.drain import Drain
 from hdl.encoder import Encoder
-from hdl.fetcher import bank_bits
 from hdl.intake import Intake
 from hdl.layouts import LOAD_BITS, MAP_BEAT, OUT_BEAT
 from hdl.requant import Requantiser
+from hdl.scan import bank_bits
 
 
 class Core(wiring.Component):

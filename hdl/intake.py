@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.descriptor import Fault
 from golden.params import Build
-from hdl.fetcher import bank_bits
 from hdl.layouts import MAP_BEAT, PASS_CONFIG, map_word
+from hdl.scan import bank_bits
 from hdl.unpack import Expander, Unpacker
 
 #: Channels that one sparsity map covers.

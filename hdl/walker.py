@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from golden.params import LANE_LATENCY, Build
 from hdl.delay import delayed
-from hdl.fetcher import ScanColumn, scan_entry
 from hdl.lane import lane_step
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
 from hdl.multiply import times
+from hdl.scan import ScanColumn, scan_entry
 
 
 class Walker(wiring.Component):
