@@ -86,7 +86,7 @@ def pixel_shape(pe: str, bits: int) -> Shape:
 
 
 def lane_reach(pe: str, bits: int, taps: int) -> int:
-    """Largest magnitude of a sum of so many terms in a lane, without a bias.
+    """Largest magnitude of a sum of so many terms in a lane.
 
     A multiplying lane has weights of `bits` bits with sign, and pixels of `pixel_shape` that are
     maps' pixels less the zero point; an L1 lane has neither signs nor products.
@@ -184,12 +184,12 @@ class ClearedRam(wiring.Component):
 
 
 class BareLane(wiring.Component):
-    """A lane without pooling and bias.
+    """A lane without pooling.
 
-    Both can stand behind the lanes, once per cluster: a bias is the same at every place of a map,
-    so that it may be added after the maximum is taken, and so may the sum of pixels that L1 lanes
-    share be subtracted before. What is left is the weight memory, the PE, accumulators with the
-    forwarding of a sum just made, and a shadow of finished sums that shifts along the lanes.
+    It can stand behind the lanes, once per cluster, where the sum of pixels that L1 lanes share is
+    subtracted before the maximum is taken. What is left is the weight memory, the PE, accumulators
+    with the forwarding of a sum just made, and a shadow of finished sums that shifts along the
+    lanes.
 
     A step enters in cycle t; its weight is read in t, its term made in t + 1 and added in t + 2;
     a row that takes the sum shows it from t + 3 on. One step per cycle, no flow control. Signals

@@ -96,7 +96,7 @@ def _ecp5(size: str, lut: int, bram: int, dsp: int) -> Device:
         name=f"lfe5u-{size}f",
         part=f"LFE5U-{size}F-6BG381C",
         family="ecp5",
-        synth="synth_ecp5",
+        synth="synth_ecp5 -nowidelut",
         part_options=(
             f"--{size}k",
             "--package",

@@ -57,7 +57,7 @@ STRUCTURES = {
     },
     "lane": {
         "core": "the core's own lane",
-        "bare": "pooling and bias behind the lanes",
+        "bare": "pooling behind the lanes",
         "one-row": "one shadow row",
         "block-ram": "accumulators of all lanes in one block RAM outside",
         "carry-mux": "the adder's carry chain chooses what is forwarded",
@@ -154,18 +154,13 @@ class Case:
 
     @property
     def device(self) -> Device:
-        """The part it is counted on, with the synthesis command of the flow.
-
-        On ECP5 without the slices' wide multiplexers: they make logic faster, but a LUT of six
-        inputs costs four, where two in a row would do. Both PEs are smaller without them.
-        """
+        """The part it is counted on, with the synthesis command of the flow."""
         if self.family == "ice40":
             device = DEVICES["up5k" if self.flow == "dsp" else "hx8k"]
             command = device.synth
         else:
             device = DEVICES["lfe5u-25f" if self.part in ("pe", "lane") else "lfe5u-45f"]
             command = device.synth + ("" if self.flow == "dsp" else " -nodsp")
-            command += " -nowidelut"
             command += " -nolutram" if self.part == "array" else ""
         if self.flow == "booth":
             command = f"{_BOOTH}; {command}"

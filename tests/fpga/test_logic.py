@@ -73,7 +73,7 @@ def test_accumulators_in_a_lane(pe, bits, bare, own):
 def test_flows_differ_in_the_multiplier_alone():
     ecp5 = {flow: replace(PE, family="ecp5", flow=flow).device.synth for flow in logic.FLOWS}
     assert ecp5["dsp"] == "synth_ecp5 -nowidelut"
-    assert ecp5["lut"] == "synth_ecp5 -nodsp -nowidelut"
+    assert ecp5["lut"] == "synth_ecp5 -nowidelut -nodsp"
     assert ecp5["booth"].endswith(f"booth; {ecp5['lut']}")
     ice40 = {flow: replace(PE, flow=flow).device for flow in logic.FLOWS}
     assert ice40["lut"] == DEVICES["hx8k"]
