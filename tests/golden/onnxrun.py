@@ -17,8 +17,9 @@ def random_conv(
 ) -> tuple[np.ndarray, int, np.ndarray, int, Pair, Pads]:
     """Operands of a random 8-bit convolution: map, zero point, weights, zero point, stride, pads.
 
-    Signed weights stay within 7 bits: on x86 without VNNI, ONNX Runtime itself saturates sums of
-    pairs beyond 16 bits. Unsigned ones, less a zero point near 128, have the full range.
+    On x86 without VNNI, ONNX Runtime itself saturates sums of two products of a signed and an
+    unsigned number beyond 16 bits: signed weights, and signed maps where weights are unsigned, stay
+    within 7 bits. Unsigned weights, less a zero point near 128, have the full range.
     """
     kernel = tuple(rng.integers(1, 8, 2).tolist())
     stride = tuple(rng.integers(1, 5, 2).tolist())
@@ -28,10 +29,11 @@ def random_conv(
     ]
     cin, cout = rng.integers(1, 20, 2).tolist()
     limits = np.iinfo(x_type)
-    x = rng.integers(limits.min, limits.max, (*size, cin), x_type, endpoint=True)
+    least, most = (-64, 63) if (x_type, w_type) == (np.int8, np.uint8) else (limits.min, limits.max)
+    x = rng.integers(least, most, (*size, cin), x_type, endpoint=True)
     low, high = (0, 255) if w_type == np.uint8 else (-64, 63)
     weights = rng.integers(low, high, (cout, cin, *kernel), w_type, endpoint=True)
-    x_zero = int(rng.integers(limits.min, limits.max, endpoint=True))
+    x_zero = int(rng.integers(least, most, endpoint=True))
     w_zero = int(rng.integers(100, 150)) if w_type == np.uint8 else 0
     return x, x_zero, weights, w_zero, stride, pads
 

@@ -8,12 +8,12 @@ import subprocess
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import helper
 
 from models.adder import data, evaluate, floats, graph, integers, quantise, samples, sums, work
 from models.adder.networks import DIGITS, FASHION, NETWORKS, AdderNet, Layer
+from tests.compiler import oracle
 from tests.test_house import ROOT
 
 FOLDER = ROOT / "models" / "adder"
@@ -130,8 +130,7 @@ def test_stock_nodes_give_what_onnx_runtime_gives(pictures):
     network, weights = small_network(("conv",) * 3)
     model = graph.int8_model(network, weights, quantise.ranges(network, weights, pictures))
     del model.opset_import[1]
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    (expected,) = session.run(None, {graph.INPUT: pictures})
+    (expected,) = oracle.session(model).run(None, {graph.INPUT: pictures})
     assert np.array_equal(integers.run(model, pictures)[graph.OUTPUT], expected)
 
 
