@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 #: Cycles from a walker's retire step to its sum standing in the shadow register: the step's
-#: register, weight read, multiply, accumulate (`hdl.walker`, `hdl.lane`).
-LANE_LATENCY = 4
+#: register, the weight's two, multiply, accumulate, the finished sum's (`hdl.walker`, `hdl.lane`).
+LANE_LATENCY = 6
 
 #: Cycles from a fetcher's read to the map word entering the prefetch queue: the request's
 #: register, the bank, the bank's output register (`hdl.fetcher`, `hdl.banks`).
@@ -174,7 +174,7 @@ class Build:
     @property
     def requant_latency(self) -> int:
         """Cycles from a chunk entering the requantiser to its values leaving, when not stalled."""
-        return 11 if "scale" in self.requant else 3
+        return 13 if "scale" in self.requant else 5
 
     @property
     def encoder_latency(self) -> int:

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out, connect
 
 from golden.params import Build
 from hdl.control import TARGET, lane_load
-from hdl.delay import delayed
 from hdl.fetcher import Fetcher
 from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
@@ -111,8 +110,6 @@ class Cluster(wiring.Component):
         m.d.sync += load.eq(self.load)
         mine = Signal()
         m.d.sync += mine.eq(self.target.active & (self.target.group == self.load.group))
-        # The last bias stands in its lane two cycles after `arm`, long before its first use.
-        start = delayed(m, self.arm, 2, "start")
 
         lanes: list[Lane | L1Lane]
         if build.pe == "l1":
@@ -135,9 +132,6 @@ class Cluster(wiring.Component):
             m.d.comb += [
                 lane.step.eq(walker.step),
                 lane.forward.eq(walker.forward),
-                lane.bias_en.eq(load.bias_en & mine & (load.lane == i)),
-                lane.bias.eq(load.data),
-                lane.start.eq(start),
                 lane.weight_en.eq(load.weight_en & mine & (load.beat == i // per_beat)),
                 lane.weight_address.eq(load.address),
                 lane.weight_data.eq(load.data[position : position + build.weight_bits]),

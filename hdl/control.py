@@ -10,13 +10,11 @@ from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG
 
 
 def lane_load(build: Build) -> data.StructLayout:
-    """Layout of one write into the lanes of a group: a bias, or weights of one beat of lanes."""
+    """Layout of one write into the lanes of a group: the weights of one beat of lanes."""
     return data.StructLayout(
         {
-            "bias_en": unsigned(1),
             "weight_en": unsigned(1),
             "group": unsigned(3),
-            "lane": range(max(2, build.lanes_per_cluster)),  # of the bias
             "beat": range(max(2, ceil_div(build.lanes_per_cluster, build.weights_per_beat))),
             "address": range(build.weight_words),
             "data": unsigned(64),
@@ -52,8 +50,8 @@ class ControlLoader(wiring.Component):
     released : loads of the running pass that every cluster has finished with
     targets : of each cluster, whether it has work in the pass that is loaded, and its group there
     load : a write to the lanes
-    scale_en, scale_bank, scale_channel, scale_data : a write to the requantiser's scales, float32
-        bits; `bank` is the one of the pass that runs
+    bias_en, scale_en, parameter_bank, parameter_channel, parameter : a write to the requantiser's
+        biases or scales, float32 bits; `bank` is the one of the pass that runs
     fault : a word that must open a descriptor does not; sticky
     """
 
@@ -73,10 +71,11 @@ class ControlLoader(wiring.Component):
                 "released": In(LOAD_BITS),
                 "targets": Out(data.ArrayLayout(TARGET, build.clusters)),
                 "load": Out(lane_load(build)),
+                "bias_en": Out(1),
                 "scale_en": Out(1),
-                "scale_bank": Out(1),
-                "scale_channel": Out(8),
-                "scale_data": Out(32),
+                "parameter_bank": Out(1),
+                "parameter_channel": Out(8),
+                "parameter": Out(64),
                 "bank": Out(1),
                 "fault": Out(Fault),
             }
@@ -106,8 +105,8 @@ class ControlLoader(wiring.Component):
                 self.config.eq(coming),
                 self.clusters.eq(coming_clusters),
                 self.half.eq(coming_half),
-                self.bank.eq(self.scale_bank),
-                self.scale_bank.eq(~self.scale_bank),
+                self.bank.eq(self.parameter_bank),
+                self.parameter_bank.eq(~self.parameter_bank),
                 self.arm.eq(1),
                 running.eq(1),
                 ahead.eq(0),
@@ -138,8 +137,8 @@ class ControlLoader(wiring.Component):
             m.d.comb += free.eq((load < 2) | (self.released + 1 >= load))
 
         m.d.sync += [
-            self.load.bias_en.eq(0),
             self.load.weight_en.eq(0),
+            self.bias_en.eq(0),
             self.scale_en.eq(0),
         ]
         with m.FSM():
@@ -184,7 +183,7 @@ class ControlLoader(wiring.Component):
                 with m.If(taken):
                     m.d.sync += [
                         index.eq(index + 1),
-                        self.load.bias_en.eq(~index[0]),
+                        self.bias_en.eq(~index[0]),
                         self.scale_en.eq(index[0]),
                     ]
                     with m.If(index[0]):
@@ -230,11 +229,10 @@ class ControlLoader(wiring.Component):
 
         m.d.sync += [
             self.load.group.eq(group),
-            self.load.lane.eq(index >> 1),
             self.load.beat.eq(beat),
             self.load.address.eq(address + Mux(half, build.half_words, 0)),
             self.load.data.eq(word),
-            self.scale_channel.eq(channel),
-            self.scale_data.eq(word[:32]),
+            self.parameter_channel.eq(channel),
+            self.parameter.eq(word),
         ]
         return m

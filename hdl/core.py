@@ -93,14 +93,14 @@ class Core(wiring.Component):
             requant.config.eq(control.config),
             encoder.config.eq(control.config),
         ]
-        if "scale" in build.requant:
-            m.d.comb += [
-                requant.scale_en.eq(control.scale_en),
-                requant.scale_bank.eq(control.scale_bank),
-                requant.scale_channel.eq(control.scale_channel),
-                requant.bank.eq(control.bank),
-                requant.scale_data.eq(control.scale_data),
-            ]
+        m.d.comb += [
+            requant.bias_en.eq(control.bias_en),
+            requant.scale_en.eq(control.scale_en),
+            requant.parameter_bank.eq(control.parameter_bank),
+            requant.parameter_channel.eq(control.parameter_channel),
+            requant.parameter.eq(control.parameter),
+            requant.bank.eq(control.bank),
+        ]
 
         # The intake may overwrite the rows that no cluster needs any more, the loader the weights.
         # The intake starts when the limit stands for the new pass.

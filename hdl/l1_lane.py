@@ -2,7 +2,7 @@
 
 A lane sums 2 min(|x|, |w|) where x and w have the same sign; the window's sum of |x|, which is
 the same for all lanes, is formed once per cluster and taken off when a sum is finished. Whatever
-does not depend on x is in the bias (`golden.adder`).
+does not depend on x is in the bias (`golden.adder`), which is added behind the lanes.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
@@ -10,8 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.lane import lane_step
-from hdl.memory import Ram
+from hdl.lane import BaseLane, accumulate, lane_step
 
 
 def operand(build: Build) -> data.StructLayout:
@@ -36,8 +35,8 @@ def operand(build: Build) -> data.StructLayout:
 class WindowSum(wiring.Component):
     """The sum of |x| of every open window of a cluster, and pixels as the lanes take them.
 
-    A step enters in the cycle in which it enters the lanes; `operand` belongs to it one cycle
-    later, but for `high`, which comes two cycles later. One step per cycle, no flow control.
+    A step enters in the cycle in which it enters the lanes; `operand` belongs to it two cycles
+    later, but for `high`, which comes three cycles later. One step per cycle, no flow control.
 
     Members
     -------
@@ -61,49 +60,36 @@ class WindowSum(wiring.Component):
         build = self._build
         width = build.act_bits
         m = Module()
-        m.submodules.sums = sums = Ram(signed(build.acc_bits), build.acc_words)
 
-        # Cycle t: the sum's address is taken. A negative pixel's magnitude is that of its
-        # complement, and one.
+        # Cycle t: a negative pixel's magnitude is that of its complement, and one.
         pixel = self.step.pixel
         negative = Signal()
+        m.d.comb += negative.eq(self.signed_in & pixel[width - 1])
         inverted = Signal(width - 1)
-        m.d.comb += [
-            sums.r_addr.eq(self.step.slot),
-            negative.eq(self.signed_in & pixel[width - 1]),
-            inverted.eq(pixel[: width - 1] ^ negative.replicate(width - 1)),
-        ]
-        code, code_signed = Signal(width), Signal()
+        code = Signal(width)
         magnitude = Signal(width)
-        visit, retire, fresh, forward = Signal(), Signal(), Signal(), Signal()
-        slot = Signal.like(self.step.slot)
+        step, forward = Signal.like(self.step), Signal()
         m.d.sync += [
-            code.eq(Cat(inverted, pixel[width - 1])),
-            code_signed.eq(self.signed_in),
-            magnitude.eq(Cat(inverted, pixel[width - 1] & ~self.signed_in) + negative),
-            visit.eq(self.step.visit),
-            retire.eq(self.step.retire),
-            fresh.eq(self.step.fresh),
+            inverted.eq(pixel[: width - 1] ^ negative.replicate(width - 1)),
+            step.eq(self.step),
             forward.eq(self.forward),
-            slot.eq(self.step.slot),
         ]
 
-        # Cycle t + 1: take the pixel off, or give the sum, which is negative, to the lanes.
-        acc = signed(build.acc_bits)
-        old, total, latest = Signal(acc), Signal(acc), Signal(acc)
-        m.d.comb += [
-            old.eq(Mux(fresh, 0, Mux(forward, latest, sums.r_data))),
-            total.eq(old - magnitude),
-            sums.w_en.eq(visit),
-            sums.w_addr.eq(slot),
-            sums.w_data.eq(total),
+        # Cycle t + 1: the sum's address is taken.
+        top = step.pixel[width - 1]
+        m.d.sync += [
+            code.eq(Cat(inverted, top)),
+            magnitude.eq(Cat(inverted, top & ~self.signed_in) + (top & self.signed_in)),
         ]
-        m.d.sync += latest.eq(total)
-        half = old[1:]
-        o = self.operand
+
+        # Cycle t + 2: take the pixel off, or give the sum, which is negative, to the lanes.
+        total = Signal(signed(build.acc_bits))
+        old, late_step = accumulate(m, step, forward, total, build.acc_words)
+        half, retire, o = old[1:], late_step.retire, self.operand
         m.d.comb += [
+            total.eq(old - magnitude),
             o.code.eq(Mux(retire, half[:width], code)),
-            o.signed.eq(code_signed),
+            o.signed.eq(self.signed_in),
             o.whole.eq(retire),
             o.odd.eq(old[0]),
         ]
@@ -111,110 +97,53 @@ class WindowSum(wiring.Component):
         return m
 
 
-class L1Lane(wiring.Component):
+class L1Lane(BaseLane):
     """A lane that compares, selects and adds.
 
-    As `hdl.lane.Lane` in its members and in every cycle: a shadow row that a step retires to stands
-    three cycles after the step. Weights are not negative, or sign and magnitude
-    (`golden.adder.Folded.codes`) where pixels are signed.
+    Weights are not negative, or sign and magnitude (`golden.adder.Folded.codes`) where pixels are
+    signed. The step's pixel is not looked at.
 
     An accumulator holds half of the sum, since minima count twice; what is odd of the sum joins it
     on the way to the shadow register.
 
     Members
     -------
-    step, forward, bias_en, bias, start, weight_en, weight_address, weight_data, shift, shift_in,
-        shadow : see `hdl.lane.Lane`; the step's pixel is not looked at
-    operand : what belongs to the step of the cycle before, see `WindowSum`
+    operand : what belongs to the step of two cycles before, see `WindowSum`
+
+    The others are those of `hdl.lane.BaseLane`.
     """
 
     def __init__(self, build: Build):
-        self._build = build
-        acc = signed(build.acc_bits)
-        super().__init__(
-            {
-                "step": In(lane_step(build)),
-                "forward": In(1),
-                "operand": In(operand(build)),
-                "bias_en": In(1),
-                "bias": In(acc),
-                "start": In(1),
-                "weight_en": In(1),
-                "weight_address": In(range(build.weight_words)),
-                "weight_data": In(signed(build.weight_bits)),
-                "shift": In(2),
-                "shift_in": In(data.ArrayLayout(acc, 2)),
-                "shadow": Out(data.ArrayLayout(acc, 2)),
-            }
-        )
+        super().__init__(build, operand=In(operand(build)))
 
     def elaborate(self, platform):
         build = self._build
         width = build.act_bits
-        acc, half = signed(build.acc_bits), signed(build.acc_bits - 1)
         m = Module()
+        w, step, forward = self._read_weight(m, unsigned(width))
 
-        m.submodules.weights = weights = Ram(unsigned(width), build.weight_words)
-        m.submodules.sums = sums = Ram(half, build.acc_words)
-        m.d.comb += [
-            weights.w_en.eq(self.weight_en),
-            weights.w_addr.eq(self.weight_address),
-            weights.w_data.eq(self.weight_data),
-        ]
-        bias, next_bias = Signal(acc), Signal(acc)
-        with m.If(self.bias_en):
-            m.d.sync += next_bias.eq(self.bias)
-        with m.If(self.start):
-            m.d.sync += bias.eq(next_bias)
-
-        # Cycle t: the weight's address is taken.
-        m.d.comb += weights.r_addr.eq(self.step.address)
-        s1 = Signal(lane_step(build))
-        forward1 = Signal()
-        m.d.sync += [s1.eq(self.step), forward1.eq(self.forward)]
-
-        # Cycle t + 1: compare and select; the accumulator's address is taken. Half of a sum of
-        # pixels takes the way of a pixel that is the smaller one.
-        x, w, o = self.operand.code, weights.r_data, self.operand
+        # Compare and select. Half of a sum of pixels takes the way of a pixel that is the smaller
+        # one.
+        x, o = self.operand.code, self.operand
         smaller, apart, sign = Signal(), Signal(), Signal()
-        smallest = Signal(width)
         m.d.comb += [
-            sums.r_addr.eq(s1.slot),
             smaller.eq((x < w) | o.whole),
             sign.eq(o.signed & ~o.whole),
             apart.eq(sign & (x[-1] ^ w[-1])),
         ]
-        s2 = Signal(lane_step(build))
-        forward2, carry, odd = Signal(), Signal(), Signal()
+        smallest = Signal(width)
+        carry, odd = Signal(), Signal()
         m.d.sync += [
-            s2.eq(s1),
-            forward2.eq(forward1),
             smallest.eq(Mux(smaller, x, w) & Cat((~apart).replicate(width - 1), ~(apart | sign))),
-            # The one that is missing in the code of a negative number, or the carry of bit 0.
-            carry.eq(Mux(o.whole, o.odd & bias[0], sign & x[-1] & w[-1])),
-            odd.eq(o.odd ^ bias[0]),
+            # The one that is missing in the code of a negative number.
+            carry.eq(sign & x[-1] & w[-1]),
+            odd.eq(o.odd),
         ]
 
-        # Cycle t + 2: add; write back, or retire.
-        latest, old, total = Signal(half), Signal(half), Signal(half)
-        finished = Signal(acc)
+        # Add.
+        total = Signal(signed(build.acc_bits - 1))
+        old, late_step = accumulate(m, step, forward, total, build.acc_words)
         with_carry = Cat(1, old).as_signed() + Cat(carry, smallest, o.high).as_signed()
-        m.d.comb += [
-            old.eq(Mux(s2.fresh, bias[1:], Mux(forward2, latest, sums.r_data))),
-            total.eq(with_carry >> 1),
-            sums.w_en.eq(s2.visit),
-            sums.w_addr.eq(s2.slot),
-            sums.w_data.eq(total),
-            finished.eq(Cat(odd, total)),
-        ]
-        m.d.sync += latest.eq(total)
-        for row in range(2):
-            take = Signal(name=f"take_{row}")
-            m.d.comb += take.eq(
-                s2.retire & (s2.row == row) & (~s2.merge | (finished > self.shadow[row]))
-            )
-            with m.If(take):
-                m.d.sync += self.shadow[row].eq(finished)
-            with m.Elif(self.shift[row]):
-                m.d.sync += self.shadow[row].eq(self.shift_in[row])
+        m.d.comb += total.eq(with_carry >> 1)
+        self._retire(m, late_step, Cat(odd, total))
         return m

@@ -1,6 +1,6 @@
 """One lane: weight memory, multiplier, a window of accumulators, and the shadow of a column."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ def lane_step(build: Build) -> data.StructLayout:
     visit: add pixel x weight[address] to accumulator `slot`.
     retire: move accumulator `slot` to shadow row `row`, or, with `merge`, the larger of both to
     row 0.
-    fresh: the accumulator starts from the bias instead of its contents.
+    fresh: the accumulator starts from 0 instead of its contents.
     """
     return data.StructLayout(
         {
@@ -30,38 +30,67 @@ def lane_step(build: Build) -> data.StructLayout:
     )
 
 
-class Lane(wiring.Component):
-    """A multiply-accumulate lane.
+def accumulate(
+    m: Module, step: "data.View[data.StructLayout]", forward: Signal, total: Signal, words: int
+) -> tuple[Signal, data.View]:
+    """Read an accumulator in one cycle, and write `total` back to it in the next.
 
-    A step enters in cycle t; its weight is read in t, multiplied in t + 1, added in t + 2, so that
-    a shadow row that it retires to stands from t + 3 on. One step per cycle, no flow control.
-    Steps may follow each other on the same accumulator: the sum just made is forwarded.
+    Parameters
+    ----------
+    step, forward : as they stand in the first cycle, see `BaseLane`
+    total : the sum, made in the second cycle from what is returned
+    words : accumulators
+
+    Returns
+    -------
+    old, step : the accumulator before the step, and the step, as they stand in the second cycle
+    """
+    m.submodules.sums = sums = Ram(total.shape(), words)
+    # The sum just made, or 0 to start from, which a flip-flop's reset gives.
+    latest, old = Signal.like(total), Signal.like(total)
+    late_step, from_latest = Signal(step.shape(), name="late_step"), Signal()
+    m.d.sync += [
+        late_step.eq(step),
+        latest.eq(Mux(step.fresh, 0, total)),
+        from_latest.eq(step.fresh | forward),
+    ]
+    m.d.comb += [
+        sums.r_addr.eq(step.slot),
+        old.eq(Mux(from_latest, latest, sums.r_data)),
+        sums.w_en.eq(late_step.visit),
+        sums.w_addr.eq(late_step.slot),
+        sums.w_data.eq(total),
+    ]
+    return old, late_step
+
+
+class BaseLane(wiring.Component):
+    """What lanes have in common: weights, a window of accumulators, the shadow registers.
+
+    A step enters in cycle t; its weight is read in t and registered in t + 1, multiplied or
+    compared in t + 2, added in t + 3, so that a shadow row that it retires to stands from t + 5 on.
+    One step per cycle, no flow control. Steps may follow each other on the same accumulator: the
+    sum just made is forwarded.
 
     Members
     -------
     step : what to do, see `lane_step`
     forward : the step before visited this step's accumulator; comes with the step. After a retire
         step it is 0, unless the accumulator is `fresh`: then it may be anything
-    maximum : accumulators keep the largest product instead of the sum, where the build has
-        `max_pool`; stable
-    bias_en, bias : where accumulators start from the next `start` on
-    start : a pass begins
     weight_en, weight_address, weight_data : write port of the weight memory
-    shift : shadow row i takes its value from `shift_in[i]`
+    shift : shadow row i takes its value from `shift_in[i]`; not in the cycle in which a sum that
+        was retired to this row arrives
     shadow : the two finished sums
     """
 
-    def __init__(self, build: Build):
+    def __init__(self, build: Build, **members: wiring.Member):
         self._build = build
         acc = signed(build.acc_bits)
         super().__init__(
             {
                 "step": In(lane_step(build)),
                 "forward": In(1),
-                "maximum": In(1),
-                "bias_en": In(1),
-                "bias": In(acc),
-                "start": In(1),
+                **members,
                 "weight_en": In(1),
                 "weight_address": In(range(build.weight_words)),
                 "weight_data": In(signed(build.weight_bits)),
@@ -71,65 +100,71 @@ class Lane(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
-        build = self._build
-        acc = signed(build.acc_bits)
-        m = Module()
-
-        m.submodules.weights = weights = Ram(signed(build.weight_bits), build.weight_words)
-        m.submodules.sums = sums = Ram(acc, build.acc_words)
+    def _read_weight(self, m: Module, shape: Shape) -> tuple[Signal, data.View, Signal]:
+        """Cycles t and t + 1: return the weight, its step and `forward` as they stand in t + 2."""
+        m.submodules.weights = weights = Ram(shape, self._build.weight_words)
         m.d.comb += [
             weights.w_en.eq(self.weight_en),
             weights.w_addr.eq(self.weight_address),
             weights.w_data.eq(self.weight_data),
+            weights.r_addr.eq(self.step.address),
         ]
-        bias, next_bias = Signal(acc), Signal(acc)
-        with m.If(self.bias_en):
-            m.d.sync += next_bias.eq(self.bias)
-        with m.If(self.start):
-            m.d.sync += bias.eq(next_bias)
+        weight = Signal(shape)
+        m.d.sync += weight.eq(weights.r_data)
+        step, forward = self.step, self.forward
+        for cycle in (1, 2):
+            late_step = Signal(lane_step(self._build), name=f"step_{cycle}")
+            late_forward = Signal(name=f"forward_{cycle}")
+            m.d.sync += [late_step.eq(step), late_forward.eq(forward)]
+            step, forward = late_step, late_forward
+        return weight, step, forward
 
-        # Cycle t: the weight's address is taken.
-        m.d.comb += weights.r_addr.eq(self.step.address)
-        s1 = Signal(lane_step(build))
-        forward1 = Signal()
-        m.d.sync += [s1.eq(self.step), forward1.eq(self.forward)]
-
-        # Cycle t + 1: multiply; the accumulator's address is taken. One that the step before has
-        # just changed is not read but forwarded.
-        m.d.comb += sums.r_addr.eq(s1.slot)
-        s2 = Signal(lane_step(build))
-        forward2 = Signal()
-        product = Signal(signed(build.pixel_bits + build.weight_bits))
+    def _retire(self, m: Module, step: data.View, finished: Value) -> None:
+        """Move a sum that is finished in t + 3 to the shadow row of the step."""
+        value = Signal.like(self.shadow[0])
+        retire, merge, row = Signal(), Signal(), Signal()
         m.d.sync += [
-            s2.eq(s1),
-            forward2.eq(forward1),
-            product.eq(s1.pixel * weights.r_data),
+            value.eq(finished),
+            retire.eq(step.retire),
+            merge.eq(step.merge),
+            row.eq(step.row),
         ]
+        loses = Signal()
+        m.d.comb += loses.eq(merge & (value <= self.shadow[0]))
+        for n, shadow in enumerate(self.shadow):
+            take = retire & (row == n)
+            # Sums merge in row 0. The comparison only enables: no bit's choice waits for it.
+            change = (take & ~loses if n == 0 else take) | self.shift[n]
+            with m.If(change):
+                m.d.sync += shadow.eq(Mux(take, value, self.shift_in[n]))
 
-        # Cycle t + 2: add, or keep the larger, and write back, or retire.
-        latest = Signal(acc)
-        old = Signal(acc)
-        total = Signal(acc)
-        m.d.comb += [
-            old.eq(Mux(s2.fresh, bias, Mux(forward2, latest, sums.r_data))),
-            total.eq(old + product),
-            sums.w_en.eq(s2.visit),
-            sums.w_addr.eq(s2.slot),
-            sums.w_data.eq(total),
-        ]
+
+class Lane(BaseLane):
+    """A multiply-accumulate lane.
+
+    Members
+    -------
+    maximum : accumulators keep the largest product instead of the sum, where the build has
+        `max_pool`; stable
+
+    The others are those of `BaseLane`.
+    """
+
+    def __init__(self, build: Build):
+        super().__init__(build, maximum=In(1))
+
+    def elaborate(self, platform):
+        build = self._build
+        m = Module()
+        weight, step, forward = self._read_weight(m, signed(build.weight_bits))
+        product = Signal(signed(build.pixel_bits + build.weight_bits))
+        m.d.sync += product.eq(step.pixel * weight)
+
+        total = Signal(signed(build.acc_bits))
+        old, late_step = accumulate(m, step, forward, total, build.acc_words)
+        m.d.comb += total.eq(old + product)
         if build.max_pool:
             with m.If(self.maximum):
                 m.d.comb += total.eq(Mux(old > product, old, product))
-        m.d.sync += latest.eq(total)
-        for row in range(2):
-            take = Signal(name=f"take_{row}")
-            m.d.comb += take.eq(s2.retire & (s2.row == row))
-            if row == 0:  # the one that merges
-                with m.If(s2.merge & (old <= self.shadow[0])):
-                    m.d.comb += take.eq(0)
-            with m.If(take):
-                m.d.sync += self.shadow[row].eq(old)
-            with m.Elif(self.shift[row]):
-                m.d.sync += self.shadow[row].eq(self.shift_in[row])
+        self._retire(m, late_step, old)
         return m

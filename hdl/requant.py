@@ -1,8 +1,8 @@
-"""The requantiser: from exact sums to the values of the output map."""
+"""The requantiser: from exact sums, without their biases, to the values of the output map."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,6 +13,9 @@ from golden.params import Build
 from hdl.delay import delayed
 from hdl.layouts import PASS_CONFIG, drain_chunk, value_chunk
 from hdl.scale import ROUNDED, WHOLE_BITS, ScalePath
+
+#: Cycles in which the biases are read and added.
+BIAS_LATENCY = 2
 
 
 class ShiftPath(wiring.Component):
@@ -68,7 +71,8 @@ class ShiftPath(wiring.Component):
 class RequantLane(wiring.Component):
     """Requantises one sum per cycle: scale or shift, add the zero point, clamp.
 
-    Latency `Build.requant_latency` cycles, throughput one sum per cycle, no flow control.
+    Latency `Build.requant_latency` less `BIAS_LATENCY` cycles, throughput one sum per cycle, no
+    flow control.
 
     Members
     -------
@@ -116,7 +120,7 @@ class RequantLane(wiring.Component):
 
 
 class Requantiser(wiring.Component):
-    """Requantises the chunks that leave the array.
+    """Adds the biases to the chunks that leave the array, and requantises them.
 
     Latency `Build.requant_latency` cycles, throughput one chunk per cycle, no flow control: `i` is
     always ready, and `o.ready` is not looked at. The drain sends no chunk for which the encoder
@@ -125,30 +129,29 @@ class Requantiser(wiring.Component):
     Members
     -------
     config : the pass; stable while chunks are inside
-    scale_en, scale_bank, scale_channel, scale_data : write the scale of a channel of a pass, as
-        float32 bits: positive, finite, normal. Only in a build with scales, and only to the bank
-        that no chunk uses.
-    bank : the bank whose scales are used; stable while chunks are inside
+    bias_en, scale_en, parameter_bank, parameter_channel, parameter : write the bias of a channel
+        of a pass, or its scale as float32 bits: positive, finite, normal; only to the bank that no
+        chunk uses. A build without scales looks at biases alone
+    bank : the bank that is used; stable while chunks are inside
     i : sums, see `hdl.layouts.drain_chunk`; `channel` is a multiple of `drain`
     o : values, see `hdl.layouts.value_chunk`; those of channels that are not `real` mean nothing
     """
 
     def __init__(self, build: Build):
         self._build = build
-        members = {
-            "config": In(PASS_CONFIG),
-            "i": In(stream.Signature(drain_chunk(build))),
-            "o": Out(stream.Signature(value_chunk(build))),
-        }
-        if "scale" in build.requant:
-            members |= {
+        super().__init__(
+            {
+                "config": In(PASS_CONFIG),
+                "bias_en": In(1),
                 "scale_en": In(1),
-                "scale_bank": In(1),
-                "scale_channel": In(8),
-                "scale_data": In(32),
+                "parameter_bank": In(1),
+                "parameter_channel": In(8),
+                "parameter": In(64),
                 "bank": In(1),
+                "i": In(stream.Signature(drain_chunk(build))),
+                "o": Out(stream.Signature(value_chunk(build))),
             }
-        super().__init__(members)
+        )
 
     def elaborate(self, platform):
         build = self._build
@@ -184,38 +187,58 @@ class Requantiser(wiring.Component):
             self.o.payload.segment_end.eq(leaving.segment_end),
         ]
 
+        # A chunk's biases are read when it enters, and added one cycle later.
+        acc = signed(build.acc_bits)
+        biases = self._parameters(m, "biases", acc, self.bias_en, chunk.channel)
+        sums, biased = (
+            Signal(data.ArrayLayout(acc, build.drain), name=n) for n in ("sums", "biased")
+        )
+        m.d.sync += [
+            sums.eq(chunk.sums),
+            *(biased[n].eq(sums[n] + biases[n]) for n in range(build.drain)),
+        ]
+
         lanes = [RequantLane(build) for _ in range(build.drain)]
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
             m.d.comb += [
                 lane.config.eq(self.config),
-                lane.sum.eq(chunk.sums[n]),
+                lane.sum.eq(biased[n]),
                 self.o.payload.values[n].eq(lane.value),
             ]
-
         if "scale" in build.requant:
-            # The bank that is written is never the one that is read.
-            quiet: dict[str, Any] = {"no_rw_check": True}
-            m.submodules.scales = scales = Memory(
-                shape=data.ArrayLayout(unsigned(31), build.drain),
-                depth=2 * build.lanes // build.drain,
-                init=[],
-                attrs=quiet,
-            )
-            lane_bits = exact_log2(build.drain)
-            index_bits = exact_log2(build.lanes) - lane_bits
-
-            def place(channel: Any, bank: Any) -> Value:
-                """Address of a channel's chunk in a bank."""
-                return Cat(channel[lane_bits : lane_bits + index_bits], bank)
-
-            write, read = scales.write_port(granularity=1), scales.read_port()
-            channel = delayed(m, chunk.channel, ScalePath.SCALE_LATE - 1, "channel")
-            m.d.comb += [
-                write.en.eq(self.scale_en << self.scale_channel[:lane_bits]),
-                write.addr.eq(place(self.scale_channel, self.scale_bank)),
-                write.data.eq(self.scale_data[:31].replicate(build.drain)),
-                read.addr.eq(place(channel, self.bank)),
-            ]
-            m.d.comb += [lane.scale.eq(read.data[n]) for n, lane in enumerate(lanes)]
+            late = BIAS_LATENCY + ScalePath.SCALE_LATE - 1
+            channel = delayed(m, chunk.channel, late, "channel")
+            scales = self._parameters(m, "scales", unsigned(31), self.scale_en, channel)
+            m.d.comb += [lane.scale.eq(scales[n]) for n, lane in enumerate(lanes)]
         return m
+
+    def _parameters(
+        self, m: Module, name: str, shape: ShapeLike, enable: Value, channel: Value
+    ) -> data.View:
+        """Hold a parameter of each channel; return those of a chunk, a cycle after `channel`."""
+        build = self._build
+        lane_bits = exact_log2(build.drain)
+        index_bits = exact_log2(build.lanes) - lane_bits
+
+        def place(channel: Any, bank: Any) -> Value:
+            """Address of a channel's chunk in a bank."""
+            return Cat(channel[lane_bits : lane_bits + index_bits], bank)
+
+        # The bank that is written is never the one that is read.
+        quiet: dict[str, Any] = {"no_rw_check": True}
+        m.submodules[name] = memory = Memory(
+            shape=data.ArrayLayout(shape, build.drain),
+            depth=2 * build.lanes // build.drain,
+            init=[],
+            attrs=quiet,
+        )
+        write, read = memory.write_port(granularity=1), memory.read_port()
+        written = self.parameter[: Shape.cast(shape).width].replicate(build.drain)
+        m.d.comb += [
+            write.en.eq(enable << self.parameter_channel[:lane_bits]),
+            write.addr.eq(place(self.parameter_channel, self.parameter_bank)),
+            write.data.eq(written),
+            read.addr.eq(place(channel, self.bank)),
+        ]
+        return read.data

@@ -46,18 +46,18 @@ def test_one_pixel_by_hand():
     # 20, there from 21 on. The intake starts in 24; the row takes 5 cycles: one to begin, one to
     # take its word, sparsity map, pixel, one to find it complete. In 29 the scan is found possible,
     # read in 31 or, as the bank is the other cluster's then, 32; head of the queue in 36, visited
-    # in 37, its token taken in 37 and done in 38. The sums stand in 42, are picked in 43 and 44;
-    # the packet is at the writer in 59, its word leaves in 60, the pass ends in 62.
+    # in 37, its token taken in 37 and done in 38. The sums stand in 44, are picked in 45 and 46;
+    # the packet is at the writer in 63, its word leaves in 64, the pass ends in 66.
     assert asdict(found) == {
-        "cycles": 63,
-        "compute": 63 - 20 - 10,  # the control stream, and 20 to 29
+        "cycles": 67,
+        "compute": 67 - 20 - 10,  # the control stream, and 20 to 29
         "useful": 4,
         "busy": 1,
         "decode": 7,  # 30 to 36
         "weights": 2 * (20 + 1),
         "bus": 2 * 9,
         "imbalance": 9,  # the other cluster, while the first one is not done: 30 to 38
-        "drain": 1 + 2 * 24,  # the token's step, and 39 to 62
+        "drain": 1 + 2 * 28,  # the token's step, and 39 to 66
     }
 
 

@@ -117,6 +117,6 @@ def test_one_column_by_hand(value, words):
     (d,) = case.plan.descriptors
     timing = OutputTiming(TINY, d, np.full((1, 1, 4), value, np.uint16))
     assert timing.add(100, 0, 0, 0, 1) == 2
-    # The second chunk is picked in 101, stands at the requantiser in 102, at the encoder in 113,
-    # and its packet at the writer in 116; a word leaves one cycle after the one that made it.
-    assert timing.last_word() == 116 + words
+    # The second chunk is picked in 101, stands at the requantiser in 102, at the encoder in 115,
+    # and its packet at the writer in 118; a word leaves one cycle after the one that made it.
+    assert timing.last_word() == 118 + words

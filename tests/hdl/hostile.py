@@ -10,7 +10,7 @@ from amaranth.lib.memory import Memory
 from hdl.memory import Ram
 
 #: The modules that have memories of that kind.
-USERS = ("hdl.banks", "hdl.l1_lane", "hdl.lane")
+USERS = ("hdl.banks", "hdl.lane")
 
 
 class HostileRam(Ram):

@@ -68,8 +68,8 @@ class Run:
     columns: list[Column] = field(default_factory=list)
 
 
-def weights_of(share: Share) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (lanes, Cin, kh, kw) and biases of all lanes.
+def weights_of(share: Share) -> np.ndarray:
+    """Weights (lanes, Cin, kh, kw) of all lanes.
 
     Lanes without a channel have zeros, and so have channels of other groups.
     """
@@ -79,30 +79,19 @@ def weights_of(share: Share) -> tuple[np.ndarray, np.ndarray]:
     layer = share.case.layer
     _, ins, *kernel = layer.weights.shape
     weights = np.zeros((lanes, layer.in_channels, *kernel), np.int64)
-    bias = np.zeros(lanes, np.int64)
     for lane, channel in enumerate(range(first, min(first + lanes, passed.channels[1]))):
         group = channel * layer.groups // layer.out_channels
         weights[lane, group * ins : (group + 1) * ins] = layer.weights[channel]
-        bias[lane] = layer.bias[channel]
     rows, cols = slice(*passed.piece.rows), slice(*passed.piece.cols)
     channels = slice(given.channel, given.channel + given.channels)
-    return weights[:, channels, rows, cols], bias
-
-
-def biases(share: Share, noise: random.Random) -> Iterator[dict[str, int]]:
-    """Writes to the lanes, as from the control stream, and between them those of another group."""
-    group, other = share.work.group, (share.work.group + 1) % 8
-    _, bias = weights_of(share)
-    for lane in range(share.build.lanes_per_cluster):
-        yield {"bias_en": 1, "group": group, "lane": lane, "data": int(bias[lane]) % (1 << 64)}
-        yield {"bias_en": 1, "group": other, "lane": lane, "data": noise.getrandbits(64)}
+    return weights[:, channels, rows, cols]
 
 
 def weights(share: Share, load: int, noise: random.Random) -> Iterator[dict[str, int]]:
-    """The same for the weights of a load."""
+    """Writes to the lanes for a load, and between them those of another group."""
     build, group, other = share.build, share.work.group, (share.work.group + 1) % 8
     lanes = build.lanes_per_cluster
-    all_weights, _ = weights_of(share)
+    all_weights = weights_of(share)
     words = words_in(share.d, share.work, load % share.d.tiles)
     step = build.word_pixels
     tile = all_weights[:, words.start * step : words.stop * step].reshape(lanes, -1)
@@ -137,7 +126,8 @@ class Loader:
             while self.armed < n:
                 yield {}
             self.target = {"active": int(share.work.active), "group": share.work.group}
-            yield from biases(share, self.noise)
+            for _ in range(2 * share.d.groups * share.build.lanes_per_cluster):
+                yield {}  # biases and scales, which are the requantiser's
             self.known, self.complete = n + 1, 0
             for load in range(share.d.loads):
                 while not self._may_load(n, load):
@@ -260,11 +250,14 @@ class Bench:
 
 
 def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
-    """Rows of every column that the share makes, in order, and whether it is its stripe's last."""
+    """Rows of every column that the share makes, in order, and whether it is its stripe's last.
+
+    They are without the biases.
+    """
     d, work = share.d, share.work
-    kernels, bias = weights_of(share)
-    case = share.case
-    sums = conv2d(share.x, kernels, bias, stride=case.stride, pads=case.pads, zero_point=d.in_zero)
+    kernels, case = weights_of(share), share.case
+    none = np.zeros(len(kernels), np.int64)
+    sums = conv2d(share.x, kernels, none, stride=case.stride, pads=case.pads, zero_point=d.in_zero)
     sums = sums[: d.out_rows, : d.out_cols]
     columns = range(work.first_col, work.end_col)
     if d.pool:

@@ -47,29 +47,26 @@ RELEASED_LATE = 2
 class Pass:
     """One pass's control stream: its words, and what those behind the descriptor write.
 
-    Parameters and loads are lists of (index of the word, what it writes).
+    Parameters and loads are lists of (index of the word, what it writes); of parameters, whether
+    bias or scale, the channel, and the word.
     """
 
     build: Build
     descriptor: PassDescriptor
     seed: int = 0
     words: list[int] = field(default_factory=list)
-    biases: list[tuple[int, dict[str, int]]] = field(default_factory=list)
-    scales: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
+    parameters: list[tuple[int, tuple[str, int, int]]] = field(default_factory=list)
     loads: list[list[tuple[int, dict[str, int]]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
         build, lanes, d = self.build, self.build.lanes_per_cluster, self.descriptor
         self.words = d.words()
-        for group in range(d.groups):
-            for lane in range(lanes):
-                bias, scale = rng.integers(0, 1 << 64, 2, np.uint64).tolist()
-                self.biases.append((len(self.words), {"group": group, "lane": lane, "data": bias}))
-                self.words.append(bias)
-                number = group * lanes + lane
-                self.scales.append((len(self.words), (number, scale & (1 << 32) - 1)))
-                self.words.append(scale)
+        for channel in range(d.groups * lanes):
+            for kind in ("bias", "scale"):
+                word = int(rng.integers(0, 1 << 64, dtype=np.uint64))
+                self.parameters.append((len(self.words), (kind, channel, word)))
+                self.words.append(word)
         for number in range(d.loads):
             last = number % d.tiles == d.tiles - 1
             load = []
@@ -139,7 +136,7 @@ class Watch:
 
     NAMES = (
         *("half", "arm", "run", "finish", "opening", "loaded", "released", "bank", "fault"),
-        *("scale_en", "scale_bank", "scale_channel", "scale_data"),
+        *("bias_en", "scale_en", "parameter_bank", "parameter_channel", "parameter"),
     )
     LAYOUTS = ("config", "clusters", "targets")  # as numbers
 
@@ -213,7 +210,7 @@ class Wanted:
         self.arms: list[int] = []
         self.opens: list[int] = []
         self.writes: list[tuple[int, dict[str, int]]] = []
-        self.scales: list[tuple[int, tuple[int, int, int]]] = []
+        self.parameters: list[tuple[int, int, str, int, int]] = []
         #: Of each cycle; None where anything may stand.
         self.values: dict[str, list[Any]] = {
             name: [0] * len(watch.cycles)
@@ -244,13 +241,12 @@ class Wanted:
 
     def _add(self, p: Pass, times: list[int]) -> None:
         d, number = p.descriptor, len(self.arms)
-        known = times[p.scales[-1][0]] + 1
+        known = times[p.parameters[-1][0]] + 1
         armed = max(known, self._ended + 1) + 1
         self.ready += range(self._free_from, known)
         self.opens += [times[0]] * d.first
         self.arms.append(armed)
-        self.writes += [(times[word] + 1, bias) for word, bias in p.biases]
-        self.scales += [(times[word] + 1, (number % 2, *scale)) for word, scale in p.scales]
+        self.parameters += [(times[word] + 1, number % 2, *write) for word, write in p.parameters]
 
         self._stands("loaded", known, ALL_LOADS)
         self._stands("loaded", armed, 0)
@@ -316,21 +312,16 @@ def check(passes: list[Pass], watch: Watch, *, dense: bool) -> Wanted:
             one if want is None else want for want, one in zip(values, seen, strict=True)
         ], name
 
-    writes = [(c, now.load) for c, now in enumerate(cycles) if sum(enables(now.load))]
-    assert [c for c, _ in writes] == [c for c, _ in wanted.writes]
-    for (_, load), (_, write) in zip(writes, wanted.writes, strict=True):
-        assert enables(load) == ("lane" in write, "beat" in write)
-        assert {name: load[name] for name in write} == write
+    assert [(c, now.load) for c, now in enumerate(cycles) if now.load["weight_en"]] == [
+        (c, {"weight_en": 1, **write}) for c, write in wanted.writes
+    ]
     assert [
-        (c, (now.scale_bank, now.scale_channel, now.scale_data))
+        (c, now.parameter_bank, kind, now.parameter_channel, now.parameter)
         for c, now in enumerate(cycles)
-        if now.scale_en
-    ] == wanted.scales
+        for kind in ("bias", "scale")
+        if getattr(now, f"{kind}_en")
+    ] == wanted.parameters
     return wanted
-
-
-def enables(load: dict[str, int]) -> tuple[int, int]:
-    return load["bias_en"], load["weight_en"]
 
 
 def some_passes(build: Build) -> list[Pass]:
@@ -424,8 +415,8 @@ def check_fault(watch: Watch, taken: int) -> None:
     assert len(after) > 20
     assert {now.fault for now in after} == {Fault.DESCRIPTOR}
     for now in after:
-        idle = now.arm, now.opening, now.scale_en, now.ready
-        assert (idle, enables(now.load)) == ((0,) * 4, (0, 0))
+        idle = now.arm, now.opening, now.bias_en, now.scale_en, now.ready, now.load["weight_en"]
+        assert idle == (0,) * 6
     assert bad not in watch.when("opening")
     assert not after[-1].run
 

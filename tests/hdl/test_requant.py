@@ -8,7 +8,7 @@ from golden.descriptor import REQUANT_SCALE, REQUANT_SHIFT, ROUND_FLOOR, ROUND_H
 from golden.formats import Rounding
 from golden.params import PRESETS, Build, preset
 from golden.requant import Scale, Shift
-from hdl.requant import Requantiser, RequantLane, ShiftPath
+from hdl.requant import BIAS_LATENCY, Requantiser, RequantLane, ShiftPath
 from hdl.scale import ScalePath
 from tests.hdl.harness import PATTERNS, expect_silence, get, put, recorder, simulate
 
@@ -37,7 +37,7 @@ def golden(config: dict, sums: np.ndarray, scales: np.ndarray) -> np.ndarray:
 def check_lane(build: Build, cases: list[Case]) -> None:
     """Run sums through a lane, configuration by configuration, one per cycle."""
     dut = RequantLane(build)
-    latency = build.requant_latency
+    latency = build.requant_latency - BIAS_LATENCY
 
     async def testbench(ctx):
         for config, sums, scales in cases:
@@ -197,62 +197,84 @@ def test_zero_points_and_limits(build):
     check_lane(build, cases)
 
 
-def chunks(build: Build, count: int, seed: int) -> list[dict]:
+def chunks(build: Build, biases: np.ndarray, count: int, seed: int) -> list[dict]:
+    """Sums that with their biases are mostly small, or as far out as both have room for."""
     rng = np.random.default_rng(seed)
-    sums = rng.integers(-(1 << 20), 1 << 20, (count, build.drain)).tolist()
+    low, high = -(1 << build.acc_bits - 1), (1 << build.acc_bits - 1) - 1
+    channels = build.drain * rng.integers(build.lanes // build.drain, size=count)
+    of_chunks = biases[channels[:, None] + np.arange(build.drain)]
+    totals = rng.integers(-(1 << 20), 1 << 20, of_chunks.shape)
+    totals = np.where(rng.random(totals.shape) < 0.2, rng.choice([low, high], totals.shape), totals)
+    sums = np.clip(totals - of_chunks, low, high)
+    assert (low <= sums + of_chunks).all()
+    assert (sums + of_chunks <= high).all()
     return [
         {
             "sums": line,
             "real": int(rng.integers(1 << build.drain)),
-            "channel": build.drain * int(rng.integers(build.lanes // build.drain)),
+            "channel": channel,
             "context": int(rng.integers(16)),
             "packet_end": int(rng.integers(2)),
             "segment_end": int(rng.integers(2)),
         }
-        for line in sums
+        for line, channel in zip(sums.tolist(), channels.tolist(), strict=True)
     ]
 
 
+def some_biases(build: Build, rng: np.random.Generator) -> np.ndarray:
+    """One of each channel, both limits among them."""
+    low, high = -(1 << build.acc_bits - 1), (1 << build.acc_bits - 1) - 1
+    biases = rng.integers(low, high, build.lanes, endpoint=True)
+    biases[:2] = low, high
+    return rng.permutation(biases)
+
+
 def check_stream(build: Build, requant: int, idle: str, bank: int = 0) -> None:
-    """Compare values and cycles; meanwhile the scales of the bank not in use are written over."""
+    """Compare values and cycles; meanwhile the parameters of the bank not in use are written over.
+
+    They are written in any order, of every channel both.
+    """
     dut = Requantiser(build)
     rng = np.random.default_rng(4)
+    biases = some_biases(build, rng)
     scales = rng.uniform(2**-14, 2**-13, build.lanes).astype(np.float32)
     most = (1 << build.act_bits) - 1
     config = {"clamp_low": 0, "clamp_high": most, "out_zero": 37, "shift": 12, "requant": requant}
     config["rounding"] = ROUND_HALF_EVEN
-    items = chunks(build, 120, seed=5)
+    items = chunks(build, biases, 120, seed=5)
     wanted = []
     for item in items:
-        of_chunk = scales[item["channel"] : item["channel"] + build.drain]
-        values = golden(config, np.array(item["sums"]), of_chunk).tolist()
+        of_chunk = slice(item["channel"], item["channel"] + build.drain)
+        sums = np.array(item["sums"]) + biases[of_chunk]
+        values = golden(config, sums, scales[of_chunk]).tolist()
         wanted.append({"values": values} | {k: item[k] for k in item if k != "sums"})
         del wanted[-1]["channel"]
     taken, left = [], []
 
     async def producer(ctx):
         ctx.set(dut.config, config)
-        if "scale" in build.requant:
-            ctx.set(dut.bank, bank)
-            ctx.set(dut.scale_bank, bank)
-            await write_scales(ctx, scales)
+        ctx.set(dut.bank, bank)
+        await write(ctx, bank, biases, scales)
         await put(ctx, dut.i, items, idle, seed=6)
 
-    async def write_scales(ctx, values: np.ndarray):
-        ctx.set(dut.scale_en, 1)
-        for channel, bits in enumerate(values.view(np.uint32).tolist()):
-            ctx.set(dut.scale_channel, channel)
-            ctx.set(dut.scale_data, bits)
+    async def write(ctx, bank: int, biases: np.ndarray, scales: np.ndarray):
+        ctx.set(dut.parameter_bank, bank)
+        words = biases.view(np.uint64).tolist(), scales.view(np.uint32).tolist()
+        for n in rng.permutation(2 * build.lanes).tolist():
+            kind, channel = divmod(n, build.lanes)
+            ctx.set(dut.bias_en, kind == 0)
+            ctx.set(dut.scale_en, kind == 1)
+            ctx.set(dut.parameter_channel, channel)
+            ctx.set(dut.parameter, words[kind][channel])
             await ctx.tick()
+        ctx.set(dut.bias_en, 0)
         ctx.set(dut.scale_en, 0)
 
     async def meddler(ctx):
-        """Write other scales, of the pass that comes next, again and again."""
-        if "scale" in build.requant:
-            await ctx.tick().until(dut.i.valid)
-            ctx.set(dut.scale_bank, 1 - bank)
-            while True:
-                await write_scales(ctx, np.full(build.lanes, 3, np.float32))
+        """Write other parameters, of the pass that comes next, again and again."""
+        await ctx.tick().until(dut.i.valid)
+        while True:
+            await write(ctx, 1 - bank, some_biases(build, rng), np.full_like(scales, 3))
 
     async def consumer(ctx):
         assert await get(ctx, dut.o, len(wanted)) == wanted
@@ -274,8 +296,12 @@ def test_stream(name, requant, idle):
 
 
 @pytest.mark.parametrize("bank", [0, 1])
-def test_scales_of_either_bank(bank):
-    check_stream(TINY, REQUANT_SCALE, "none", bank)
+@pytest.mark.parametrize("requant", [REQUANT_SHIFT, REQUANT_SCALE], ids=["shift", "scale"])
+@pytest.mark.parametrize("acc_bits", SOME_WIDTHS)
+def test_biases_of_every_width_in_either_bank(acc_bits, requant, bank):
+    """With shifts, in a build without scales."""
+    kinds = ("shift", "scale") if requant == REQUANT_SCALE else ("shift",)
+    check_stream(TINY.replace(acc_bits=acc_bits, requant=kinds), requant, "none", bank)
 
 
 @pytest.mark.parametrize("idle", PATTERNS)

@@ -41,7 +41,7 @@ LARGE = {("Core", "ecp5_85f")} | {
 
 
 def components() -> list[type[wiring.Component]]:
-    """All components that the modules of the room define."""
+    """All components that the modules of the room define, but for what is only a base of others."""
     found = []
     for info in pkgutil.walk_packages(hdl.__path__, f"{hdl.__name__}."):
         module = importlib.import_module(info.name)
@@ -49,6 +49,7 @@ def components() -> list[type[wiring.Component]]:
             kind
             for _, kind in inspect.getmembers(module, inspect.isclass)
             if issubclass(kind, wiring.Component) and kind.__module__ == info.name
+            if hasattr(kind, "elaborate") or not kind.__subclasses__()
         ]
     return found
 

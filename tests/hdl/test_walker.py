@@ -223,7 +223,7 @@ def test_every_pixel_visits_its_outputs_in_the_stated_cycles(work, seed, idle, h
 @pytest.mark.parametrize("pool", [False, True], ids=["plain", "pool"])
 @pytest.mark.parametrize("tiles", [2, 3])
 def test_sums_of_several_stripes_stay_open_from_tile_to_tile(tiles, pool, hold):
-    """Also those without a visit in the first tile, which start from the bias there."""
+    """Also those without a visit in the first tile, which start from 0 there."""
     share = tiled(TINY, tiles, pool=pool, density=0.1, seed=2)
     (seen,) = drive([share], "none", hold, seed=1)
     check(share, seen)
