@@ -25,6 +25,8 @@ INTAKE_START = 4
 #: (`golden.descriptor`, fields `last_weights` and `first_address`).
 WEIGHT_WORDS_MAX = (1 << 13) - 1
 MAP_WORDS_MAX = (1 << 14) - 1
+#: Most accumulators of a lane.
+ACC_WORDS_MAX = 256
 #: Most tiles of a pass's weights, and most loads of them (fields `tiles` and `loads`).
 TILES_MAX = (1 << 7) - 1
 LOADS_MAX = (1 << 12) - 1
@@ -70,7 +72,7 @@ class Build:
     word_pixels: int = 8
     #: Largest kernel edge.
     k_max: int = 7
-    #: Accumulators of one lane, a power of two; what a window needs (`window`) is the least.
+    #: Accumulators of one lane; two rows of a window (`window`) are the least.
     acc_words: int = 16
     #: Accumulators that leave the array per cycle, requantised in parallel.
     drain: int = 2
@@ -114,8 +116,8 @@ class Build:
         )
         need(1 <= self.k_max <= 7, f"k_max must be 1 to 7, not {self.k_max}")
         need(
-            self.acc_words in (1 << n for n in range(2, 9)) and self.acc_words >= 2 * self.window,
-            f"acc_words must be a power of two, {2 * self.window} to 256, not {self.acc_words}",
+            2 * self.window <= self.acc_words <= ACC_WORDS_MAX,
+            f"acc_words must be {2 * self.window} to {ACC_WORDS_MAX}, not {self.acc_words}",
         )
         need(self.bus_bits == 64, f"bus_bits must be 64, not {self.bus_bits}")
         need(
@@ -300,11 +302,11 @@ PRESETS: dict[str, Build] = {
             lanes_per_cluster=16,
             act_bits=16,
             weight_bits=16,
-            acc_bits=40,
+            acc_bits=39,
             weight_words=4608,
-            map_words=808,
+            map_words=896,
             word_pixels=16,
-            acc_words=256,
+            acc_words=224,
             drain=8,
         ),
         Build(

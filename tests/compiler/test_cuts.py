@@ -20,6 +20,7 @@ from compiler.cuts import (
     splits,
     ungrouped,
 )
+from compiler.plan import plan_layer
 from compiler.tiling import open_columns
 from golden.params import ceil_div
 from tests.layers import BUILDS, NULLHOP, TINY, a_layer
@@ -123,7 +124,7 @@ def test_pieces_tile_the_kernel(build, kernel):
         ((99, 16, 9), TINY, 16),  # 3 words of 4 on 2 banks
         ((99, 512, 8), TINY, 1),
         ((99, 513, 8), TINY, 0),
-        ((224, 224, 64), NULLHOP, 7),
+        ((224, 224, 64), NULLHOP, 8),
     ],
 )
 def test_ring_rows(shape, build, rows):
@@ -301,6 +302,15 @@ def test_the_split_follows_the_cost():
     # More teams than stripes and columns.
     split = choose_split(layer, 2, (0, 1), 8, capacity=99)
     assert (split.down, split.ranges) == (1, ((0, 1),))
+
+
+def test_teams_of_vgg_s_largest_layer_take_turns_with_stripes():
+    """Stripes that lie side by side have much the same zeros; left and right halves need not."""
+    plan = plan_layer(a_layer((64, 64, 3, 3), pads=(1,) * 4), (224, 224, 64), NULLHOP)
+    (d,) = plan.descriptors
+    teams = {(work.first_stripe, work.stripe_step) for work in d.clusters}
+    columns = {(work.first_col, work.end_col) for work in d.clusters}
+    assert (teams, columns) == ({(0, 2), (1, 2)}, {(0, 224)})
 
 
 @given(

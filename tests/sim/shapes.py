@@ -13,7 +13,7 @@ from tests.sim.layers import Case, formats
 
 #: So little of everything that small layers have to be cut in every way.
 SMALL = preset("tiny").replace(
-    name="small", clusters=4, k_max=4, weight_words=128, map_words=1024, acc_words=16
+    name="small", clusters=4, k_max=4, weight_words=128, map_words=1024, acc_words=20
 )
 
 
