@@ -109,7 +109,7 @@ def _ecp5(size: str, lut: int, bram: int, dsp: int) -> Device:
         ),
         # From a pin that is not a clock pin, router2 finds no way to the clock network.
         pins='LOCATE COMP "clk" SITE "G2";\n',
-        large_options=("--router", "router2"),
+        large_options=("--placer", "static", "--router", "router2"),
         lut=lut,
         ff=lut,
         bram=bram,

@@ -1,6 +1,8 @@
 """One cluster: the lanes that share one pixel stream, and their controller."""
 
-from amaranth.hdl import Module, Signal, signed
+from itertools import product
+
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -9,14 +11,14 @@ from hdl.control import TARGET, lane_load
 from hdl.fetcher import Fetcher
 from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
-from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, map_word
+from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, chunk_number, map_word
 from hdl.scan import bank_bits, read_request, scan_entry
 from hdl.stream import StreamFIFO
 from hdl.walker import Walker
 
 
 class Cluster(wiring.Component):
-    """Fetcher, prefetch queue, walker and lanes; finished columns leave through `heads`.
+    """Fetcher, prefetch queue, walker and lanes; finished columns leave through `sums`.
 
     Clusters of one team get the same words in the same cycles and so stay in step without a wire
     between them.
@@ -28,13 +30,13 @@ class Cluster(wiring.Component):
     word : the banks' answer
     target, load : a write to the lanes of the group that it names, and whose group this is
     full, pending, rows2, last, release, visiting, retiring, blocked : see `Walker`
-    heads : the first `drain` lanes' shadow registers, both rows
-    shift : shadow row i moves `drain` lanes towards the head
+    row, chunk : which of the finished sums stand at `sums`: of that shadow row, `drain` lanes from
+        lane chunk x drain on
+    sums : the same cycle's
     """
 
     def __init__(self, build: Build):
         self._build = build
-        self._heads = data.ArrayLayout(data.ArrayLayout(signed(build.acc_bits), build.drain), 2)
         super().__init__(
             {
                 "config": In(PASS_CONFIG),
@@ -61,8 +63,9 @@ class Cluster(wiring.Component):
                 "visiting": Out(1),
                 "retiring": Out(1),
                 "blocked": Out(1),
-                "heads": Out(self._heads),
-                "shift": In(2),
+                "row": In(1),
+                "chunk": In(chunk_number(build)),
+                "sums": Out(data.ArrayLayout(signed(build.acc_bits), build.drain)),
             }
         )
 
@@ -135,11 +138,12 @@ class Cluster(wiring.Component):
                 lane.weight_en.eq(load.weight_en & mine & (load.beat == i // per_beat)),
                 lane.weight_address.eq(load.address),
                 lane.weight_data.eq(load.data[position : position + build.weight_bits]),
-                lane.shift.eq(self.shift),
             ]
-            if i + build.drain < len(lanes):
-                m.d.comb += lane.shift_in.eq(lanes[i + build.drain].shadow)
-        for row in range(2):
-            for i in range(build.drain):
-                m.d.comb += self.heads[row][i].eq(lanes[i].shadow[row])
+        with m.Switch(Cat(self.row, self.chunk)):
+            for row, chunk in product(range(2), range(len(lanes) // build.drain)):
+                with m.Case(2 * chunk + row):
+                    of_chunk = lanes[chunk * build.drain :][: build.drain]
+                    m.d.comb += [
+                        self.sums[i].eq(lane.shadow[row]) for i, lane in enumerate(of_chunk)
+                    ]
         return m

@@ -142,8 +142,9 @@ class Core(wiring.Component):
                 cluster.load.eq(control.load),
                 cluster.word.eq(banks.words[i]),
                 banks.requests[i].eq(cluster.request),
-                drain.heads[i].eq(cluster.heads),
-                cluster.shift.eq(drain.shift[i]),
+                cluster.row.eq(drain.row),
+                cluster.chunk.eq(drain.chunk),
+                drain.sums[i].eq(cluster.sums),
                 cluster.release.eq(drain.release[i]),
             ]
 

@@ -1,11 +1,11 @@
 """The drain: carries finished columns from the clusters to the requantiser."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, drain_chunk
+from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, chunk_number, drain_chunk
 
 
 class Drain(wiring.Component):
@@ -20,7 +20,8 @@ class Drain(wiring.Component):
     -------
     config, work, arm : the pass; turns start anew with `arm`
     pending, rows2, last : per cluster, see `hdl.walker.Walker`
-    heads, shift : per cluster, see `hdl.cluster.Cluster`
+    row, chunk : what every cluster shall have at `sums`, see `hdl.cluster.Cluster`
+    sums : per cluster, the same cycle's
     release : per cluster, in the last cycle of its team's column
     returned : the writer has finished a packet
     o : the sums; always taken, `ready` is not looked at
@@ -31,7 +32,7 @@ class Drain(wiring.Component):
     def __init__(self, build: Build):
         self._build = build
         n = build.clusters
-        heads = data.ArrayLayout(data.ArrayLayout(signed(build.acc_bits), build.drain), 2)
+        sums = data.ArrayLayout(signed(build.acc_bits), build.drain)
         super().__init__(
             {
                 "config": In(PASS_CONFIG),
@@ -40,8 +41,9 @@ class Drain(wiring.Component):
                 "pending": In(n),
                 "rows2": In(n),
                 "last": In(n),
-                "heads": In(data.ArrayLayout(heads, n)),
-                "shift": Out(data.ArrayLayout(2, n)),
+                "row": Out(1),
+                "chunk": Out(chunk_number(build)),
+                "sums": In(data.ArrayLayout(sums, n)),
                 "release": Out(n),
                 "returned": In(1),
                 "o": Out(stream.Signature(drain_chunk(build))),
@@ -54,15 +56,14 @@ class Drain(wiring.Component):
         build = self._build
         n = build.clusters
         m = Module()
-        chunks = build.lanes_per_cluster // build.drain
+        last_of_lanes = build.lanes_per_cluster // build.drain - 1
 
         active = Signal()
         lead, cluster = Signal(range(max(2, n))), Signal(range(max(2, n)))
         team = Signal(3)
-        row, rows2, last = Signal(), Signal(), Signal()
+        rows2, last = Signal(), Signal()
         group = Signal(4)  # of the team
         base = Signal(8)  # channel of the team's first lane
-        chunk = Signal(range(max(2, chunks)))
         channel = Signal(8)
 
         pick = Signal()
@@ -73,9 +74,9 @@ class Drain(wiring.Component):
         m.d.comb += [
             opens.eq(channel[:4] == 0),
             pick.eq(active & ((credit != 0) | ~opens)),
-            last_chunk.eq(chunk == chunks - 1),
+            last_chunk.eq(self.chunk == last_of_lanes),
             last_group.eq(group == self.config.team_groups - 1),
-            last_row.eq(row == rows2),
+            last_row.eq(self.row == rows2),
             ends.eq(pick & last_chunk & last_group & last_row),
             self.busy.eq(active | self.o.valid),
         ]
@@ -97,9 +98,9 @@ class Drain(wiring.Component):
         with m.If(~active | ends):
             m.d.sync += [
                 active.eq(wants.any()),
-                chunk.eq(0),
+                self.chunk.eq(0),
                 group.eq(0),
-                row.eq(0),
+                self.row.eq(0),
                 channel.eq(0),
             ]
             with m.If(wants.any()):
@@ -112,11 +113,11 @@ class Drain(wiring.Component):
                     base.eq(self.work[following].group * build.lanes_per_cluster),
                 ]
         with m.Elif(pick):
-            m.d.sync += [chunk.eq(chunk + 1), channel.eq(channel + build.drain)]
+            m.d.sync += [self.chunk.eq(self.chunk + 1), channel.eq(channel + build.drain)]
             with m.If(last_chunk):
-                m.d.sync += [chunk.eq(0), group.eq(group + 1), cluster.eq(cluster + 1)]
+                m.d.sync += [self.chunk.eq(0), group.eq(group + 1), cluster.eq(cluster + 1)]
                 with m.If(last_group):
-                    m.d.sync += [group.eq(0), cluster.eq(lead), row.eq(1), channel.eq(0)]
+                    m.d.sync += [group.eq(0), cluster.eq(lead), self.row.eq(1), channel.eq(0)]
 
         with m.If(self.arm):
             m.d.sync += lead.eq(0)
@@ -124,8 +125,6 @@ class Drain(wiring.Component):
         for c in range(n):
             with m.If(ends & self.work[c].active & (self.work[c].team == team)):
                 m.d.comb += self.release[c].eq(1)
-            with m.If(pick & (cluster == c)):
-                m.d.comb += self.shift[c].eq(Mux(row, 2, 1))
 
         out = self.o.payload
         end_of_row = last_chunk & last_group
@@ -133,12 +132,12 @@ class Drain(wiring.Component):
         m.d.sync += self.o.valid.eq(pick)
         with m.If(pick):
             m.d.sync += [
-                out.sums.eq(self.heads[cluster][row]),
+                out.sums.eq(self.sums[cluster]),
                 out.real.eq(
                     Cat(base + channel + i < self.config.out_channels for i in range(build.drain))
                 ),
                 out.channel.eq(base + channel),
-                out.context.eq(Cat(row, team)),
+                out.context.eq(Cat(self.row, team)),
                 out.packet_end.eq(((channel + build.drain)[:4] == 0) | end_of_row),
                 out.segment_end.eq(end_of_row & last),
             ]

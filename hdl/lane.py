@@ -78,14 +78,11 @@ class BaseLane(wiring.Component):
     forward : the step before visited this step's accumulator; comes with the step. After a retire
         step it is 0, unless the accumulator is `fresh`: then it may be anything
     weight_en, weight_address, weight_data : write port of the weight memory
-    shift : shadow row i takes its value from `shift_in[i]`; not in the cycle in which a sum that
-        was retired to this row arrives
     shadow : the two finished sums
     """
 
     def __init__(self, build: Build, **members: wiring.Member):
         self._build = build
-        acc = signed(build.acc_bits)
         super().__init__(
             {
                 "step": In(lane_step(build)),
@@ -94,9 +91,7 @@ class BaseLane(wiring.Component):
                 "weight_en": In(1),
                 "weight_address": In(range(build.weight_words)),
                 "weight_data": In(signed(build.weight_bits)),
-                "shift": In(2),
-                "shift_in": In(data.ArrayLayout(acc, 2)),
-                "shadow": Out(data.ArrayLayout(acc, 2)),
+                "shadow": Out(data.ArrayLayout(signed(build.acc_bits), 2)),
             }
         )
 
@@ -133,10 +128,8 @@ class BaseLane(wiring.Component):
         m.d.comb += loses.eq(merge & (value <= self.shadow[0]))
         for n, shadow in enumerate(self.shadow):
             take = retire & (row == n)
-            # Sums merge in row 0. The comparison only enables: no bit's choice waits for it.
-            change = (take & ~loses if n == 0 else take) | self.shift[n]
-            with m.If(change):
-                m.d.sync += shadow.eq(Mux(take, value, self.shift_in[n]))
+            with m.If(take & ~loses if n == 0 else take):  # sums merge in row 0
+                m.d.sync += shadow.eq(value)
 
 
 class Lane(BaseLane):

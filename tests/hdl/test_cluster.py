@@ -48,7 +48,7 @@ class Cycle(NamedTuple):
     visiting: int
     retiring: int
     blocked: int
-    heads: list[list[int]]
+    sums: list[int]
 
 
 @dataclass
@@ -212,7 +212,7 @@ class Bench:
         answers = [garbage(build, noise)] * 2
         there = 0
         phase = 0
-        taken: list[list[list[int]]] = []  # per chunk of the column that leaves, the heads
+        taken: list[list[int]] = []  # the sums of each chunk of the column that leaves
         count = 0  # its chunks, none while it has not begun
         while not (ctx.get(dut.done) and not ctx.get(dut.full)):
             ctx.set(dut.slot, (phase + share.work.team) % build.clusters)
@@ -226,7 +226,8 @@ class Bench:
             pick = count > 0 and next(drains)
             ends = pick and len(taken) == count - 1
             chunks = build.lanes_per_cluster // build.drain
-            ctx.set(dut.shift, (1 << len(taken) // chunks) if pick else 0)
+            ctx.set(dut.row, len(taken) // chunks)
+            ctx.set(dut.chunk, len(taken) % chunks)
             ctx.set(dut.release, ends)
             ctx.set(dut.word, answers.pop(0))
             now = await self._tick(ctx)
@@ -234,10 +235,10 @@ class Bench:
             asked = now.request["bank"], now.request["address"]
             answers.append(banks[asked] if now.request["valid"] else garbage(build, noise))
             if pick:
-                taken.append(now.heads)
+                taken.append(now.sums)
             if ends:
                 sums = [
-                    [value for chunk in taken[row * chunks :][:chunks] for value in chunk[row]]
+                    [value for chunk in taken[row * chunks :][:chunks] for value in chunk]
                     for row in range(count // chunks)
                 ]
                 run.columns.append(Column(phase, sums, now.last))
@@ -246,7 +247,6 @@ class Bench:
                 count = chunks * (1 + now.rows2)
             phase += 1
         ctx.set(dut.release, 0)
-        ctx.set(dut.shift, 0)
 
 
 def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
@@ -399,7 +399,7 @@ def test_clusters_of_a_team_stay_in_step():
     for share in both:
         runs += Bench([share], "random", "random", seed=3).runs
         check(share, runs[-1])
-    silent = [[cycle._replace(heads=[]) for cycle in run.cycles] for run in runs]
+    silent = [[cycle._replace(sums=[]) for cycle in run.cycles] for run in runs]
     assert silent[0] == silent[1]
     sums = [[column.rows for column in run.columns] for run in runs]
     assert sums[0] != sums[1]

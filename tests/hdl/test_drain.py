@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,7 +132,8 @@ class State(NamedTuple):
     arm: int
     returned: int
     pending: int
-    shift: list[int]
+    row: int
+    chunk: int
     release: int
     closing: int
     busy: int
@@ -161,7 +163,7 @@ class Writer:
 
 
 class Clusters:
-    """The clusters' ends of the drain: shadow registers that shift, columns that follow."""
+    """The clusters' ends of the drain: shadow registers, and columns that follow."""
 
     def __init__(self, dut: Drain, build: Build, writer: Writer):
         self._dut, self._build, self._writer = dut, build, writer
@@ -196,13 +198,11 @@ class Clusters:
             ctx.set(dut.pending, of_clusters(standing))
             ctx.set(dut.rows2, of_clusters([bool(q) and len(q[0].sums) == 2 for q in queues]))
             ctx.set(dut.last, of_clusters([bool(q) and q[0].last for q in queues]))
-            ctx.set(dut.heads, shadow[:, :, :width].tolist())
+            first = ctx.get(dut.chunk) * width
+            sums = shadow[:, ctx.get(dut.row), first : first + width]
+            ctx.set(dut.sums, sums.tolist())
             now = await self._tick(ctx)
             cycles.append(now)
-            for c, rows in enumerate(now.shift):
-                for row in range(2):
-                    if rows >> row & 1:
-                        shadow[c, row] = [*shadow[c, row, width:], *[0] * width]
             for team, queue in enumerate(queues):
                 if now.release & work.members(team):
                     queue.popleft()
@@ -214,7 +214,16 @@ class Clusters:
         dut = self._dut
         ctx.set(dut.returned, self._writer.returns(self._now))
         _, _, *values = await ctx.tick().sample(
-            *(dut.arm, dut.returned, dut.pending, dut.shift, dut.release, dut.closing, dut.busy),
+            *(
+                dut.arm,
+                dut.returned,
+                dut.pending,
+                dut.row,
+                dut.chunk,
+                dut.release,
+                dut.closing,
+                dut.busy,
+            ),
             *(dut.o.valid, dut.o.payload.packet_end),
         )
         state = State(*map(plain, values))
@@ -226,9 +235,9 @@ class Clusters:
 def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
     """Check every cycle against the rules, given what stood ready and what was returned.
 
-    A column that is on its way is the list of (cluster, row, whether a packet opens) that its
-    chunks come from. There is room for so many packets more, to begin with. Returns the teams in
-    turn, and the room that is left.
+    A column that is on its way is the list of its chunks: row, number, whether a packet opens.
+    There is room for so many packets more, to begin with. Returns the teams in turn, and the room
+    that is left.
     """
     n, chunks = work.build.clusters, work.build.lanes_per_cluster // work.build.drain
     taken = [0] * len(work.teams)
@@ -241,15 +250,16 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
         pick = bool(way) and (room > 0 or not opens)
         ends = pick and len(way) == 1
         assert (now.busy, now.valid) == (bool(way) or valid, valid)
-        shift, closing, release = [0] * n, False, 0
+        closing, release = False, 0
+        if way:
+            assert (now.row, now.chunk) == way[0][:2]
         if pick:
-            cluster, row, _ = way.popleft()
-            shift[cluster] = 1 << row
+            row, *_ = way.popleft()
             column = work.teams[turns[-1]][taken[turns[-1]] - 1]
-            row_ends = not way or way[0][1] != row
+            row_ends = not way or way[0][0] != row
             closing = row_ends and column.last
             release = work.members(turns[-1]) if ends else 0
-        assert (now.shift, now.closing, now.release) == (shift, closing, release)
+        assert (now.closing, now.release) == (closing, release)
 
         if not way:
             waiting = [
@@ -263,12 +273,11 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
                 turns.append(team)
                 rows = len(work.teams[team][taken[team]].sums)
                 taken[team] += 1
-                clusters = range(lead, lead + work.groups)
-                sources = [(c, r) for r in range(rows) for c in clusters for _ in range(chunks)]
+                sources = [*product(range(rows), range(work.groups), range(chunks))]
                 assert len(sources) == rows * work.length
                 way += [
-                    (c, r, n % work.length * work.build.drain % 16 == 0)
-                    for n, (c, r) in enumerate(sources)
+                    (row, chunk, n % work.length * work.build.drain % 16 == 0)
+                    for n, (row, _, chunk) in enumerate(sources)
                 ]
         valid = pick
         room += now.returned - (pick and opens)
@@ -381,12 +390,11 @@ def test_no_cycle_is_lost_while_columns_stand_ready(name):
     teams = build.clusters
     work = make(build, groups=1, teams=teams, columns=4)
     (cycles,) = check(build, [work])
-    picks = [c for c, now in enumerate(cycles) if any(now.shift)]
+    leaves = [c for c, now in enumerate(cycles) if now.valid]
     count = sum(len(column.sums) * work.length for team in work.teams for column in team)
     if teams > 1:
-        # Two cycles behind `arm`: one in which the columns first stand there.
-        assert picks == list(range(2, 2 + count))
-    assert [c for c, now in enumerate(cycles) if now.valid] == [c + 1 for c in picks]
+        # Picked two cycles behind `arm`, one in which the columns first stand there.
+        assert leaves == list(range(3, 3 + count))
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -396,8 +404,8 @@ def test_no_cycle_of_a_column_is_lost_while_the_writer_keeps_up(name):
     late = build.requant_latency + build.encoder_latency
     work = make(build, groups=build.clusters, teams=1, columns=2)
     (cycles,) = check(build, [work], late=late)
-    picks = "".join(" x"[any(now.shift)] for now in cycles).split()
-    assert [len(run) for run in picks] == [len(c.sums) * work.length for c in work.teams[0]]
+    leaves = "".join(" x"[now.valid] for now in cycles).split()
+    assert [len(run) for run in leaves] == [len(c.sums) * work.length for c in work.teams[0]]
 
 
 @pytest.mark.parametrize("name", ["tiny", "up5k", "one_cluster", "four"])

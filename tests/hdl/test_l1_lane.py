@@ -101,7 +101,7 @@ class Model:
         elif step.get("retire"):
             minima, pixels = self.start(step)
             move = {**step, "sum": minima - pixels}
-        shadow = [cycle.shift.get(row, value) for row, value in enumerate(self.shadows[-1])]
+        shadow = [*self.shadows[-1]]
         self.moves.append(move)
         if due := self.moves.pop(0):
             row = due["row"]
@@ -129,8 +129,6 @@ def check(build: Build, cycles: list[Cycle], *, signed: bool) -> list[list[int]]
                 address, weight = cycle.weight or (cycle.step.get("address", 0), 1)
                 ctx.set(dut.weight_address, address)
                 ctx.set(dut.weight_data, code(weight, build.act_bits))
-                ctx.set(dut.shift, sum(1 << row for row in cycle.shift))
-                ctx.set(dut.shift_in, [cycle.shift.get(row, -1) for row in range(2)])
                 _, _, shadow = await ctx.tick().sample(dut.shadow)
                 seen.append(plain(shadow))
 
@@ -158,7 +156,6 @@ class Author:
         self.ends = ends(build, signed=signed)
         self.slots = self.random.sample(range(build.acc_words), min(slots, build.acc_words))
         self.last: dict[str, int] = {}  # the step before
-        self.rows: list[int | None] = [None] * 4  # rows of retiring steps on their way
 
     def number(self) -> int:
         """Mostly any number, often one from the ends of the range or near zero."""
@@ -199,12 +196,6 @@ class Author:
         # Where the accumulator starts from 0, nobody asks whether it is forwarded.
         cycle.forward = self.random.getrandbits(1) if step["fresh"] else int(same)
         self.last = step
-        self.rows.append(step["row"] if step.get("retire") else None)
-        busy = self.rows.pop(0)
-        low, high = limits(self.build.acc_bits)
-        for row in range(2):
-            if row != busy and chance() < 0.2:
-                cycle.shift[row] = self.random.randint(low, high)
         model.cycle(cycle)
         return cycle
 
