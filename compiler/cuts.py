@@ -202,13 +202,7 @@ def grouped(layer: Conv, build: Build) -> list[ChannelPart] | None:
         if not fitting:
             return None
         # Few clusters idle, then few passes.
-        block = min(
-            fitting,
-            key=lambda b: (
-                outs // b / (build.clusters // ceil_div(b, lanes)) * ceil_div(b, lanes),
-                -b,
-            ),
-        )
+        block = min(fitting, key=lambda b: (outs // b / (build.clusters // ceil_div(b, lanes)), -b))
         words = ins // pixels
         several = block == outs and block % lanes == 0
         count = max(1, build.clusters // ceil_div(block, lanes)) if several else 1

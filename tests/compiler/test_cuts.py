@@ -237,14 +237,8 @@ def test_a_slice_reads_the_words_of_its_groups_alone(build, groups, ins, outs):
         (EIGHT, 130, 1, 1, [((0, 128), 16, 0, 2), ((128, 130), 16, 16, 1)]),
         # Eight wide groups, each in a cluster of its own.
         (EIGHT, 8, 16, 16, [((0, 128), 16, 0, 2)]),
-        # Groups wider than a cluster: a cluster's share a pass, with all clusters as its teams.
-        (
-            EIGHT,
-            2,
-            8,
-            32,
-            [((n * 16, n * 16 + 16), 16, word, 1) for n, word in enumerate((0, 0, 1, 1))],
-        ),
+        # Groups wider than a cluster: two clusters each, all groups in one pass.
+        (EIGHT, 2, 8, 32, [((0, 64), 32, 0, 1)]),
         # Wider than the core: passes of one group each, as even as can be.
         (
             TINY,
