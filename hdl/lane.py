@@ -125,7 +125,7 @@ class BaseLane(wiring.Component):
             row.eq(step.row),
         ]
         loses = Signal()
-        m.d.comb += loses.eq(merge & (value <= self.shadow[0]))
+        m.d.comb += loses.eq(merge & (value < self.shadow[0]))
         for n, shadow in enumerate(self.shadow):
             take = retire & (row == n)
             with m.If(take & ~loses if n == 0 else take):  # sums merge in row 0
