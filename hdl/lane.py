@@ -1,11 +1,14 @@
 """One lane: weight memory, multiplier, a window of accumulators, and the shadow of a column."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed, unsigned
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
 from hdl.memory import Ram
+from hdl.select_add import SelectAdd
 
 
 def lane_step(build: Build) -> data.StructLayout:
@@ -13,7 +16,7 @@ def lane_step(build: Build) -> data.StructLayout:
 
     visit: add pixel x weight[address] to accumulator `slot`.
     retire: move accumulator `slot` to shadow row `row`, or, with `merge`, the larger of both to
-    row 0.
+    row 0; `pixel` is 0.
     fresh: the accumulator starts from 0 instead of its contents.
     """
     return data.StructLayout(
@@ -30,9 +33,35 @@ def lane_step(build: Build) -> data.StructLayout:
     )
 
 
+class Old(NamedTuple):
+    """An accumulator before a step: `on` if `select`, else `off`; one bit pattern of two."""
+
+    select: Signal
+    off: Value
+    on: Value
+
+    def value(self) -> Value:
+        """Return the sum itself."""
+        return Mux(self.select, self.on, self.off)
+
+    def plus(self, m: Module, addend: Value, carry: Value | None = None) -> Value:
+        """Return the sum of this and an addend of as many bits, and of a carry of one bit."""
+        off, on = self.off, self.on
+        if carry is not None:  # 1 + carry, below the lowest bit
+            off, on, addend = Cat(1, off), Cat(1, on), Cat(carry, addend)
+        m.submodules.adder = adder = SelectAdd(len(off))
+        m.d.comb += [
+            adder.select.eq(self.select),
+            adder.off.eq(off),
+            adder.on.eq(on),
+            adder.addend.eq(addend),
+        ]
+        return adder.total if carry is None else adder.total[1:]
+
+
 def accumulate(
     m: Module, step: "data.View[data.StructLayout]", forward: Signal, total: Signal, words: int
-) -> tuple[Signal, data.View]:
+) -> tuple[Old, data.View]:
     """Read an accumulator in one cycle, and write `total` back to it in the next.
 
     Parameters
@@ -47,7 +76,7 @@ def accumulate(
     """
     m.submodules.sums = sums = Ram(total.shape(), words)
     # The sum just made, or 0 to start from, which a flip-flop's reset gives.
-    latest, old = Signal.like(total), Signal.like(total)
+    latest = Signal.like(total)
     late_step, from_latest = Signal(step.shape(), name="late_step"), Signal()
     m.d.sync += [
         late_step.eq(step),
@@ -56,12 +85,11 @@ def accumulate(
     ]
     m.d.comb += [
         sums.r_addr.eq(step.slot),
-        old.eq(Mux(from_latest, latest, sums.r_data)),
         sums.w_en.eq(late_step.visit),
         sums.w_addr.eq(late_step.slot),
         sums.w_data.eq(total),
     ]
-    return old, late_step
+    return Old(from_latest, sums.r_data, latest), late_step
 
 
 class BaseLane(wiring.Component):
@@ -155,9 +183,12 @@ class Lane(BaseLane):
 
         total = Signal(signed(build.acc_bits))
         old, late_step = accumulate(m, step, forward, total, build.acc_words)
-        m.d.comb += total.eq(old + product)
+        wide = Signal.like(total)
+        m.d.comb += [wide.eq(product), total.eq(old.plus(m, wide))]
         if build.max_pool:
+            kept = Signal.like(total)
+            m.d.comb += kept.eq(old.value())
             with m.If(self.maximum):
-                m.d.comb += total.eq(Mux(old > product, old, product))
-        self._retire(m, late_step, old)
+                m.d.comb += total.eq(Mux(kept > product, kept, product))
+        self._retire(m, late_step, total)
         return m

@@ -179,7 +179,9 @@ class Author:
         if kind != "idle" and not (kind == "visit" and blind):
             step[kind] = 1
             step["fresh"] = int(step["slot"] not in self.model.sums or chance() < 0.1)
-            if kind == "visit":
+            if kind == "retire":
+                step["pixel"] = 0
+            else:
                 total = self.model.start(step) + step["pixel"] * weights[step["address"]]
                 if not self.model.low <= total <= self.model.high:
                     step |= {"fresh": 1, "pixel": 0}
