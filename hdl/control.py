@@ -31,7 +31,7 @@ class ControlLoader(wiring.Component):
 
     The stream of a pass is its descriptor, the parameters (bias and scale) of each lane of each
     group, then its loads of weights, a tile of input channels each. A pass is *ahead* from its last
-    parameter until it starts, one cycle after the pass before has ended. Its first load may come
+    parameter until it starts, two cycles after the pass before has ended. Its first load may come
     while the pass before still computes with the other half of the weight memory; the next load of
     a pass that runs may come when the clusters have finished with the one before the latest. A
     load that lies across both halves waits for the end of the pass before, and so does the load
@@ -40,9 +40,10 @@ class ControlLoader(wiring.Component):
     Members
     -------
     i : the control stream
-    config, clusters : the descriptor of the pass that runs, stable from `arm` to the next `arm`
-    half : the half in which that pass's first load lies
-    arm : the configuration has just changed
+    config, clusters : the descriptor of the pass that runs, stable from the cycle before `arm` to
+        the next pass's
+    half : the half in which that pass's first load lies; likewise
+    arm : the pass begins in the next cycle
     run : the pass computes, from the cycle after `arm` to `finish`
     finish : the pass has ended
     opening : the first word of a layer is being taken
@@ -95,8 +96,8 @@ class ControlLoader(wiring.Component):
         coming = Signal(PASS_CONFIG)
         coming_clusters = Signal.like(self.clusters)
         coming_half = Signal()
-        ahead, running = Signal(), Signal()
-        m.d.sync += self.arm.eq(0)
+        ahead, stands, running = Signal(), Signal(), Signal()
+        m.d.sync += [self.arm.eq(stands), stands.eq(ahead & ~stands & ~running)]
         m.d.comb += self.run.eq(running & ~self.arm)
         with m.If(self.finish):
             m.d.sync += running.eq(0)
@@ -106,8 +107,10 @@ class ControlLoader(wiring.Component):
                 self.clusters.eq(coming_clusters),
                 self.half.eq(coming_half),
                 self.bank.eq(self.parameter_bank),
+            ]
+        with m.If(stands):
+            m.d.sync += [
                 self.parameter_bank.eq(~self.parameter_bank),
-                self.arm.eq(1),
                 running.eq(1),
                 ahead.eq(0),
             ]
@@ -122,19 +125,28 @@ class ControlLoader(wiring.Component):
         load, tile = Signal(LOAD_BITS), Signal(7)
         half = Signal()
         complete = Signal(LOAD_BITS)
-        address, count = Signal(range(build.weight_words + 1)), Signal(13)
+        address = Signal(range(build.weight_words))
         beat = Signal(range(max(2, beats)))
-        last_tile = tile == coming.tiles - 1
-        m.d.comb += [
-            count.eq(Mux(last_tile, coming.last_weights, coming.tile_weights)),
-            self.loaded.eq(Mux(ahead, (1 << LOAD_BITS) - 1, complete)),
+        m.d.comb += self.loaded.eq(Mux(ahead, (1 << LOAD_BITS) - 1, complete))
+        # Registered, as they stand from its first weight on.
+        last_tile, last_load = Signal(), Signal()
+        last_address, last_group = Signal.like(address), Signal(4)
+        ends = tile == coming.tiles - 1
+        m.d.sync += [
+            last_tile.eq(ends),
+            last_load.eq(load == coming.loads - 1),
+            last_address.eq(Mux(ends, coming.last_weights, coming.tile_weights) - 1),
+            last_group.eq(coming.groups - 1),
         ]
+        # Loads that must be released first: of the pass that runs all, or all but the latest.
+        earlier, all_but_last = Signal(LOAD_BITS), Signal(LOAD_BITS)
+        m.d.sync += all_but_last.eq(self.config.loads - 1)
         free = Signal()
         with m.If(ahead):
             early = (load == 0) & ~coming.alone & ~self.config.alone
-            m.d.comb += free.eq(running & early & (self.released + 1 >= self.config.loads))
+            m.d.comb += free.eq(running & early & (self.released >= all_but_last))
         with m.Else():
-            m.d.comb += free.eq((load < 2) | (self.released + 1 >= load))
+            m.d.comb += free.eq((load < 2) | (self.released >= earlier))
 
         m.d.sync += [
             self.load.weight_en.eq(0),
@@ -214,17 +226,18 @@ class ControlLoader(wiring.Component):
                     m.d.sync += [self.load.weight_en.eq(1), beat.eq(beat + 1)]
                     with m.If(beat == beats - 1):
                         m.d.sync += [beat.eq(0), address.eq(address + 1)]
-                        with m.If(address == count - 1):
+                        with m.If(address == last_address):
                             m.d.sync += [address.eq(0), group.eq(group + 1)]
-                            with m.If(group == coming.groups - 1):
+                            with m.If(group == last_group):
                                 m.d.sync += [
                                     complete.eq(complete + 1),
                                     load.eq(load + 1),
+                                    earlier.eq(load),
                                     tile.eq(Mux(last_tile, 0, tile + 1)),
                                     half.eq(~half & ~coming.alone),
                                 ]
                                 m.next = "FREE"
-                                with m.If(load == coming.loads - 1):
+                                with m.If(last_load):
                                     m.next = "PASS"
 
         m.d.sync += [

@@ -1,22 +1,23 @@
 """The fetcher: walks a cluster's stripes and reads their map words, in scan order."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import FETCH_LATENCY, Build
 from hdl.delay import delayed
+from hdl.itinerary import Itinerary, scan_start
 from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG
 from hdl.multiply import times
+from hdl.ring import RingWalk
 from hdl.scan import ScanColumn, bank_bits, read_request, scan_tag
 
 
 class Fetcher(wiring.Component):
     """Reads the map words of one cluster's scans.
 
-    A scan is a stripe and a tile of input channels: column by column, the rows that exist, the
-    tile's words of a row. The stripes of a region are scanned one after the other for the first
-    tile, then again for the next; their sums stay open in between.
+    A scan (`hdl.itinerary`) is read column by column, the rows that exist, the tile's words of a
+    row.
 
     The words of a column lie so that scan order is bank order, and in each cycle the cluster owns
     one bank, the next one in each next cycle. Once in step, it therefore reads one word per cycle
@@ -24,17 +25,12 @@ class Fetcher(wiring.Component):
     columns between which a stride steps, channels of other tiles), empty words fill the gap to the
     next bank; a column outside the map is one empty word.
 
-    A scan starts when its rows and weights are there and the scan before is finished.
+    A scan starts one cycle after its rows and weights are there and the scan before is finished.
 
     Members
     -------
-    config, work, half : what to do; stable from `arm` on
-    arm : a pass begins in the next cycle
+    config, work, half, arm, rows_done, loaded, row_floor, released : see `Itinerary`
     slot : the bank that the cluster owns in this cycle
-    rows_done : input rows in the banks
-    loaded : loads of the pass's weights that are in the lanes
-    row_floor : the lowest input row that is still needed; all ones when there is none
-    released : loads that the cluster has finished with; all ones when it needs none any more
     request : the read, one cycle after it was issued
     tag, tag_valid : goes with the banks' answer, which comes `FETCH_LATENCY` cycles after the read
         was issued, two after `request`
@@ -76,112 +72,77 @@ class Fetcher(wiring.Component):
         bank_mask = build.clusters - 1
         word_shift = bank_mask.bit_length()
         address = range(build.map_words)
-        no_row, all_loads = (1 << 13) - 1, (1 << LOAD_BITS) - 1
 
-        # The scan that comes next: where its stripe is, and its input rows [low, high), clipped to
-        # the map; `seek` is the ring slot, base address and bank of row `low`, sought one row per
-        # cycle.
-        place = data.StructLayout(
-            {
-                "stripe": unsigned(13),
-                "top": signed(15),  # input row of the stripe's first row, padding included
-                "row": unsigned(13),
-                "slot": unsigned(12),
-                "base": address,
-                "bank": bits,
-            }
-        )
-        seek = Signal(place)
-        low, high = Signal(13), Signal(13)
-        exhausted, rows2, ends_pass = Signal(), Signal(), Signal()
-
-        def clip(row):
-            return Mux(row < 0, 0, Mux(row < config.in_rows, row, config.in_rows))
-
+        m.submodules.itinerary = itinerary = Itinerary(build)
         m.d.comb += [
-            exhausted.eq((seek.stripe << 1) >= config.out_rows),
-            rows2.eq((seek.stripe << 1) + 1 < config.out_rows),
-            ends_pass.eq((seek.stripe + work.stripe_step << 1) >= config.out_rows),
-            low.eq(clip(seek.top)),
-            high.eq(clip(seek.top + config.kernel_h + Mux(rows2, config.stride_h, 0))),
+            itinerary.config.eq(config),
+            itinerary.work.eq(work),
+            itinerary.half.eq(self.half),
+            itinerary.arm.eq(self.arm),
+            itinerary.rows_done.eq(self.rows_done),
+            itinerary.loaded.eq(self.loaded),
+            itinerary.idle.eq(self.done),
+            itinerary.finished.eq(self.finished),
+            self.row_floor.eq(itinerary.row_floor),
+            self.released.eq(itinerary.released),
         ]
 
-        def next_row(slot, base, rows: ValueLike = 1, words: ValueLike = config.row_pitch):
-            wrap = slot + rows >= config.ring_rows
-            return [
-                slot.eq(slot + rows - Mux(wrap, config.ring_rows, 0)),
-                base.eq(base + words - Mux(wrap, config.ring_words, 0)),
-            ]
-
-        with m.If(seek.row != low):
-            m.d.sync += [
-                seek.row.eq(seek.row + 1),
-                seek.bank.eq((seek.bank + config.col_words) & bank_mask),
-                *next_row(seek.slot, seek.base),
-            ]
-
-        # Its tile, the tile's first word, its load of weights, and its stripe's place in the
-        # region.
-        tile, tile_word = Signal(7), Signal(10)
-        slice_word = Signal(10)  # where the cluster's words of a column begin; stable
-        steps = [Mux(work.slice[b], config.slice_words << b, 0) for b in range(len(work.slice))]
-        m.d.sync += slice_word.eq(config.first_word + sum(steps))
-        load = Signal(LOAD_BITS)
-        index, slots = Signal(7), Signal(range(build.acc_words))
-        region = Signal(place)  # the region's first stripe
-        region_low = Signal(13)
-        last_tile, ends_tile = Signal(), Signal()
-        m.d.comb += [
-            last_tile.eq(tile == config.tiles - 1),
-            ends_tile.eq((index == config.region - 1) | ends_pass),
+        # What does not change during a pass.
+        first_x = Signal(signed(14))
+        row_words = Signal(7)  # weights from one kernel row to the next
+        last_kernel_row, jumps = Signal(4), Signal()
+        m.d.sync += [
+            last_kernel_row.eq(config.kernel_h - 1),
+            jumps.eq(config.jump_rows != 1),
+            first_x.eq(times(work.first_col, config.stride_w) - config.pad_left),
+            row_words.eq(Mux(config.uniform, 0, config.kernel_w)),
         ]
+        ring = RingWalk(m, build, config, "fetch")
+        column = ScanColumn(m, config, work, "fetch")
 
-        # The scan at hand, and the position in it.
-        scanning, filling = Signal(), Signal()
-        two = Signal()
-        first_row, end_row, first_slot = Signal(13), Signal(13), Signal(12)
-        first_base, first_kernel_row = Signal(address), Signal(4)
-        first_word, end_word, first_weight = Signal(10), Signal(10), Signal(13)
-        opens, closes, last_scan = Signal(), Signal(), Signal()
-        stripe_slots = Signal.like(slots)
-        frees, freed = Signal(), Signal(LOAD_BITS)  # after this scan, so many loads are released
-        row, slot, base = Signal(13), Signal(12), Signal(address)
+        # The scan at hand, and what does not change during it: the base of its first row, and the
+        # empty words that follow a row, modulo the banks: in general, where the next row is jumped
+        # to, after the last row, and where the next column is jumped to.
+        scan = Signal(scan_start(build))
+        exists, first_row_base = Signal(), Signal(7)
+        fills = [Signal(bits, name=f"fill_{kind}") for kind in range(4)]
+        no_fills = [Signal(name=f"no_fill_{kind}") for kind in range(4)]
+        left_out = Signal(4)  # rows of the scan outside the map
+        skip = config.col_words - (scan.final_word - scan.first_word + 1)  # words of other tiles
+        gap = skip + times(config.col_words, left_out[:word_shift])
+        m.d.comb += [
+            exists.eq(scan.rows != 0),
+            left_out.eq(config.scan_rows - scan.rows),
+            first_row_base.eq(times(row_words, scan.kernel_row)),
+        ]
+        kinds = (skip, skip + config.row_skip, gap, gap + config.column_skip)
+        for fill, no_fill, kind in zip(fills, no_fills, kinds, strict=True):
+            m.d.sync += [fill.eq(kind & bank_mask), no_fill.eq(kind & bank_mask == 0)]
+
+        # The position in it.
+        at = Signal(RingWalk.place(build))
+        rows_left, last_row = Signal(4), Signal()  # rows after this one; whether there are none
         kernel_row, row_base = Signal(4), Signal(7)  # row within the stripe; times kernel_w
+        row_jumps = Signal()  # the next row is jumped to
         word, word_base = Signal(10), Signal(13)
-        column = ScanColumn("fetch")
-        x = Signal(signed(15))  # the scan column's input column
+        x, inside = Signal(signed(14)), Signal()  # the scan column's input column
         offset = Signal(address)  # bank words before it
         bank = Signal(bits)
-        fill = Signal(bits)  # empty words still to come in this row
+        filling, fill = Signal(), Signal(bits)  # empty words still to come in this row
 
-        last_column, inside, last_word, last_row = Signal(), Signal(), Signal(), Signal()
-        skip = Signal(bits)  # words of other tiles, modulo the banks
-        gap = Signal(bits)  # words that the rows outside the map leave out, likewise
-        row_fill = Signal(bits)
-        row_jumps, column_jumps = Signal(), Signal()
-        left_out = Signal(4)  # rows of the scan outside the map
-        m.d.comb += left_out.eq(config.scan_rows - (end_row - first_row))
-        # Stable from the first word on: registered, off the critical path.
-        m.d.sync += [
-            gap.eq(times(config.col_words, left_out[:word_shift]) & bank_mask),
-            skip.eq((config.col_words - (end_word - first_word)) & bank_mask),
-        ]
+        last_column, last_word, column_jumps = Signal(), Signal(), Signal()
+        row_fill, no_row_fill = Signal(bits), Signal()
+
+        def of_row(kinds: list[Signal]) -> Value:
+            within, ends = Mux(row_jumps, kinds[1], kinds[0]), Mux(column_jumps, kinds[3], kinds[2])
+            return Mux(last_row, ends, within)
+
         m.d.comb += [
-            last_column.eq(column.last(config, work)),
-            inside.eq((x >= 0) & (x < config.in_cols) & (first_row != end_row)),
-            last_word.eq(word + 1 == end_word),
-            last_row.eq(row + 1 == end_row),
-            row_jumps.eq((kernel_row + 1 == config.kernel_h) & (config.jump_rows != 1)),
-            column_jumps.eq(column.jumps(config)),
-            row_fill.eq(
-                skip
-                + Mux(
-                    last_row,
-                    gap + Mux(column_jumps, config.column_skip, 0),
-                    Mux(row_jumps, config.row_skip, 0),
-                )
-                & bank_mask
-            ),
+            last_column.eq(column.is_last()),
+            last_word.eq(word == scan.final_word),
+            column_jumps.eq(column.jumps()),
+            row_fill.eq(of_row(fills)),
+            no_row_fill.eq(of_row(no_fills)),
         ]
 
         credit = Signal(range(build.fifo_depth + 1), init=build.fifo_depth)
@@ -192,15 +153,15 @@ class Fetcher(wiring.Component):
         m.d.comb += [
             tag.base.eq(word_base + row_base),
             tag.upper.eq(kernel_row < config.kernel_h),
-            tag.lower.eq((kernel_row >= config.stride_h) & two),
+            tag.lower.eq((kernel_row >= config.stride_h) & scan.two),
             tag.empty.eq(~inside | filling),
             tag.column_end.eq(column_end),
-            tag.retire.eq(column.retires(config)),
-            tag.rows2.eq(two),
+            tag.retire.eq(column.retires()),
+            tag.rows2.eq(scan.two),
             tag.item_end.eq(last_column & column_end),
-            tag.opens.eq(opens),
-            tag.closes.eq(closes),
-            tag.slots.eq(stripe_slots),
+            tag.opens.eq(scan.opens),
+            tag.closes.eq(scan.closes),
+            tag.slots.eq(scan.slots),
         ]
         # Columns that share their addresses are narrower than a turn of the banks.
         packed = Signal(address)
@@ -213,135 +174,70 @@ class Fetcher(wiring.Component):
         m.d.sync += [
             self.request.valid.eq(issue & ~tag.empty),
             self.request.bank.eq(bank),
-            self.request.address.eq(base + packed),
+            self.request.address.eq(at.base + packed),
         ]
         m.d.comb += [
             self.tag.eq(delayed(m, tag, FETCH_LATENCY, "tag")),
             self.tag_valid.eq(delayed(m, issue, FETCH_LATENCY, "tag_valid")),
         ]
 
-        next_needed = Mux(last_tile | (index == 0), low, region_low)
-        needed = Mux(last_scan, first_row, region_low)
-        m.d.sync += self.row_floor.eq(
-            Mux(scanning, needed, Mux(exhausted | ~work.active, no_row, next_needed))
-        )
+        def in_map(x):
+            return (x[:14].as_unsigned() < config.in_cols) & exists
 
-        def rewind():
-            """Back to the first word of a column."""
+        def go_to_row(rows_after, row):
             return [
-                row.eq(first_row),
-                slot.eq(first_slot),
-                base.eq(first_base),
-                kernel_row.eq(first_kernel_row),
-                row_base.eq(Mux(config.uniform, 0, times(config.kernel_w, first_kernel_row))),
-                word.eq(first_word),
-                word_base.eq(first_weight),
+                rows_left.eq(rows_after),
+                last_row.eq(rows_after == 0),
+                kernel_row.eq(row),
+                row_jumps.eq((row == last_kernel_row) & jumps),
             ]
 
-        def follow():
-            """Aim at the scan after the one that comes next."""
-            onward = [
-                seek.stripe.eq(seek.stripe + work.stripe_step),
-                seek.top.eq(seek.top + (times(work.stripe_step, config.stride_h) << 1)),
-            ]
-            with m.If(index == 0):
-                m.d.sync += [region.eq(seek), region_low.eq(low)]
-            with m.If(~ends_tile):
-                m.d.sync += [
-                    *onward,
-                    index.eq(index + 1),
-                    slots.eq(slots + Cat(1, config.window) + 1),
-                ]
-            with m.Else():
-                m.d.sync += [index.eq(0), slots.eq(0)]
-                with m.If(~last_tile):
-                    m.d.sync += [
-                        tile.eq(tile + 1),
-                        tile_word.eq(tile_word + config.tile_words),
-                        load.eq(load + 1),
-                    ]
-                    with m.If(index != 0):
-                        m.d.sync += seek.eq(region)
-                with m.Else():
-                    m.d.sync += [
-                        *onward,
-                        tile.eq(0),
-                        tile_word.eq(0),
-                        load.eq(Mux(config.resident, 0, load + 1)),
-                    ]
+        rewind = [  # to the first word of a column
+            *go_to_row((scan.rows - 1)[:4], scan.kernel_row),
+            at.slot.eq(scan.slot),
+            at.base.eq(scan.base),
+            row_base.eq(first_row_base),
+            word.eq(scan.first_word),
+            word_base.eq(Mux(scan.half, build.half_words, 0)),
+            filling.eq(0),
+        ]
 
-        row_weights = Mux(config.uniform, 0, config.kernel_w)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.done.eq(1)
-                with m.If(self.arm):
-                    m.d.sync += [
-                        seek.stripe.eq(work.first_stripe),
-                        seek.top.eq(
-                            (times(work.first_stripe, config.stride_h) << 1) - config.pad_top
-                        ),
-                        seek.row.eq(0),
-                        seek.slot.eq(0),
-                        seek.base.eq(0),
-                        seek.bank.eq(0),
-                        tile.eq(0),
-                        tile_word.eq(0),
-                        load.eq(0),
-                        index.eq(0),
-                        slots.eq(0),
-                        freed.eq(0),
-                    ]
-                    with m.If(work.active):
-                        m.next = "WAIT"
+                with m.If(self.arm & work.active):
+                    m.next = "WAIT"
 
             with m.State("WAIT"):
+                waiting = itinerary.aiming | ~itinerary.over
                 m.d.comb += [
-                    self.waiting.eq(~exhausted),
-                    self.hungry.eq(~exhausted & (self.loaded <= load)),
+                    self.waiting.eq(waiting),
+                    self.hungry.eq(waiting & itinerary.hungry),
+                    itinerary.take.eq(itinerary.ready),
                 ]
-                with m.If(exhausted):
+                m.d.sync += [
+                    scan.eq(itinerary.next),
+                    *column.start(),
+                    x.eq(first_x),
+                    offset.eq(work.first_address),
+                    bank.eq(itinerary.next.bank),
+                ]
+                with m.If(~waiting):
                     m.next = "IDLE"
-                with m.Elif((seek.row == low) & (self.rows_done >= high) & ~self.hungry):
-                    follow()
-                    m.d.sync += [
-                        two.eq(rows2),
-                        first_row.eq(low),
-                        end_row.eq(high),
-                        first_slot.eq(seek.slot),
-                        first_base.eq(seek.base),
-                        first_kernel_row.eq(low - seek.top),
-                        first_word.eq(slice_word + tile_word),
-                        end_word.eq(
-                            slice_word
-                            + Mux(last_tile, config.slice_words, tile_word + config.tile_words)
-                        ),
-                        first_weight.eq(Mux(self.half ^ load[0], build.half_words, 0)),
-                        opens.eq((tile == 0) & ~config.continues),
-                        closes.eq(last_tile & ~config.stays),
-                        last_scan.eq(last_tile),
-                        stripe_slots.eq(slots),
-                        frees.eq(ends_tile & (ends_pass | ~config.resident)),
-                        freed.eq(load + 1),
-                        *column.start(),
-                        x.eq(times(work.first_col, config.stride_w) - config.pad_left),
-                        offset.eq(work.first_address),
-                        bank.eq((seek.bank + work.first_bank + slice_word + tile_word) & bank_mask),
-                    ]
+                with m.Elif(itinerary.ready):
                     m.next = "SETUP"
 
             with m.State("SETUP"):
-                m.d.comb += scanning.eq(1)
-                m.d.sync += rewind()
+                m.d.sync += [*rewind, inside.eq(in_map(x))]
                 m.next = "SCAN"
 
             with m.State("SCAN"):
-                m.d.comb += scanning.eq(1)
                 in_step = self.slot == bank
                 m.d.comb += issue.eq((credit != 0) & (~inside | in_step))
                 with m.If(filling):
                     m.d.comb += row_end.eq(fill == 1)
                 with m.Else():
-                    m.d.comb += row_end.eq(last_word & (row_fill == 0))
+                    m.d.comb += row_end.eq(last_word & no_row_fill)
                 m.d.comb += column_end.eq(~inside | (row_end & last_row))
 
                 with m.If(issue):
@@ -358,25 +254,22 @@ class Fetcher(wiring.Component):
                             m.d.sync += [filling.eq(1), fill.eq(row_fill)]
                     with m.If(row_end):
                         m.d.sync += [
-                            filling.eq(0),
-                            word.eq(first_word),
-                            word_base.eq(first_weight),
-                            row.eq(row + Mux(row_jumps, config.jump_rows, 1)),
-                            kernel_row.eq(Mux(row_jumps, config.stride_h, kernel_row + 1)),
-                            row_base.eq(Mux(row_jumps, config.row_step, row_base + row_weights)),
-                            *next_row(
-                                slot,
-                                base,
-                                Mux(row_jumps, config.jump_rows, 1),
-                                Mux(row_jumps, config.jump_words, config.row_pitch),
+                            *rewind,
+                            *go_to_row(
+                                (rows_left - Mux(row_jumps, config.jump_rows, 1))[:4],
+                                Mux(row_jumps, config.stride_h, kernel_row + 1)[:4],
                             ),
+                            row_base.eq(Mux(row_jumps, config.row_step, row_base + row_words)),
+                            *ring.step_or_jump(at, row_jumps),
                         ]
                     with m.If(column_end):
+                        next_x = Signal.like(x)
+                        m.d.comb += next_x.eq(x + Mux(column_jumps, config.jump_columns, 1))
                         m.d.sync += [
-                            filling.eq(0),
-                            *column.step(config),
-                            x.eq(x + Mux(column_jumps, config.jump_columns, 1)),
-                            *rewind(),
+                            *rewind,
+                            *column.step(),
+                            x.eq(next_x),
+                            inside.eq(in_map(next_x)),
                         ]
                         with m.If(inside):
                             m.d.sync += offset.eq(
@@ -386,14 +279,6 @@ class Fetcher(wiring.Component):
                             m.next = "FINISH"
 
             with m.State("FINISH"):
-                m.d.comb += scanning.eq(1)
                 with m.If(self.finished):
                     m.next = "WAIT"
-
-        count = Signal(LOAD_BITS)
-        with m.If(self.arm):
-            m.d.sync += count.eq(0)
-        with m.Elif(self.finished & frees):
-            m.d.sync += count.eq(freed)
-        m.d.comb += self.released.eq(Mux(self.done, all_loads, count))
         return m

@@ -1,6 +1,8 @@
 """What goes through a cluster's scan: bank reads, tagged map words, and the place in a stripe."""
 
-from amaranth.hdl import Mux, Signal, unsigned
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data
 
 from golden.params import Build
@@ -57,37 +59,51 @@ class ScanColumn:
 
     Tap i of it is kernel column i x stride_w + phase, through which output column newest - i sees
     it, as far as there are such a kernel column and such an output.
+
+    Parameters
+    ----------
+    m : gets the registers; those that do not change during a pass are right from the second cycle
+        of a stable configuration on
+    config, work : the pass, and the cluster's share of it (`hdl.layouts`)
+    name : prefix of the registers' names
     """
 
-    def __init__(self, name: str):
+    def __init__(self, m: Module, config: Any, work: Any, name: str):
         self.newest = Signal(13, name=f"{name}_newest")
         self.phase = Signal(2, name=f"{name}_phase")
+        #: Output columns of the stripe.
+        self.columns = Signal(12, name=f"{name}_columns")
+        self._final = Signal(13, name=f"{name}_final")  # `newest` of the last column
+        self._config = config
+        m.d.sync += [
+            self.columns.eq(work.end_col - work.first_col),
+            self._final.eq(work.end_col - work.first_col + config.last_tap - 1),
+        ]
 
-    def start(self):
+    def start(self) -> list:
         """Go to the first column of a stripe."""
         return [self.newest.eq(0), self.phase.eq(0)]
 
-    def step(self, config):
+    def step(self) -> list:
         """Go to the next column."""
-        wrap = self.jumps(config) | (self.phase == config.stride_w - 1)
+        wrap = self.jumps() | (self.phase == self._config.stride_w - 1)
         return [
             self.phase.eq(Mux(wrap, 0, self.phase + 1)),
             self.newest.eq(self.newest + wrap),
         ]
 
-    def jumps(self, config):
+    def jumps(self) -> Value:
         """Whether it is the last that an output sees, and the next one is not in use."""
-        return (self.phase == config.kernel_w - 1) & (config.jump_columns != 1)
+        return (self.phase == self._config.kernel_w - 1) & (self._config.jump_columns != 1)
 
-    def taps(self, config):
+    def taps(self) -> Value:
         """Return how many taps the kernel has at this phase."""
-        return config.taps.word_select(self.phase, 3)
+        return self._config.taps.word_select(self.phase, 3)
 
-    def retires(self, config):
+    def retires(self) -> Value:
         """Whether the column is the last that an output column sees."""
-        return (self.phase == config.last_phase) & (self.newest >= config.last_tap)
+        return (self.phase == self._config.last_phase) & (self.newest >= self._config.last_tap)
 
-    def last(self, config, work):
+    def is_last(self) -> Value:
         """Whether the column is the stripe's last."""
-        columns = work.end_col - work.first_col
-        return (self.phase == config.last_phase) & (self.newest + 1 == columns + config.last_tap)
+        return (self.phase == self._config.last_phase) & (self.newest == self._final)

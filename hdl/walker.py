@@ -85,14 +85,13 @@ class Walker(wiring.Component):
         m.d.comb += [value.eq(selected_value), weight_offset.eq(selected_offset)]
 
         # The scan column of the head, and the taps through which outputs see it.
-        column = ScanColumn("walk")
-        columns, taps = Signal(13), Signal(3)
+        column = ScanColumn(m, config, self.work, "walk")
+        taps = Signal(3)
         tap_low, tap_high, column_low = Signal(3), Signal(3), Signal(3)
         newest = column.newest
         m.d.comb += [
-            columns.eq(self.work.end_col - self.work.first_col),
-            taps.eq(column.taps(config)),
-            tap_low.eq(Mux(newest < columns, 0, newest - columns + 1)),
+            taps.eq(column.taps()),
+            tap_low.eq(Mux(newest < column.columns, 0, newest - column.columns + 1)),
             tap_high.eq(Mux(newest < taps, newest, taps - 1)),
             column_low.eq(times(tap_low, config.stride_w) + column.phase),
         ]
@@ -137,7 +136,7 @@ class Walker(wiring.Component):
         with m.If(self.i.valid & pop):
             m.d.sync += taken.eq(0)
             with m.If(tag.column_end):
-                m.d.sync += column.step(config)
+                m.d.sync += column.step()
                 with m.If(tag.item_end):
                     m.d.sync += column.start()
 

@@ -12,7 +12,11 @@ from golden.cycles.schedule import Scan, scans
 from golden.descriptor import ClusterWork, PassDescriptor, descriptor_words
 from golden.params import FETCH_LATENCY, INTAKE_START, LANE_LATENCY, Build, ceil_div
 
-#: From the cycle in which a scan's rows and weights are found to be there to the first read.
+#: From a scan's rows or weights standing there, or its first row being sought out, to its start.
+READY_TO_SCAN = 1
+#: From `arm`, or the start of the scan before, to a scan's first row being sought.
+SEEK = 2
+#: From a scan's start to its first read.
 STRIPE_SETUP = 2
 #: From a read to the word standing at the head of the prefetch queue.
 READ_TO_HEAD = FETCH_LATENCY + 1
@@ -29,7 +33,7 @@ ROWS_TO_FINISH = 1
 #: From the last cluster being done to the end of the pass, if nothing leaves the core.
 DONE_TO_FINISH = 1
 #: From the end of a pass, or the last parameter of the next, to the next one's `arm`.
-ARM = 2
+ARM = 3
 
 NEVER = 1 << 62
 
@@ -147,8 +151,9 @@ class PassRun:
         ]
         self.events: list[tuple[int, int, int, Callable[[int], None]]] = []
         self.order = 0
-        # Input rows in the banks, rows that the intake has begun, rows that it may load.
-        self.rows_loaded = 0 if d.load_map else d.in_rows
+        # Input rows that a scan may find in the banks, rows that the intake has begun, and rows that
+        # it may load.
+        self.rows_stand = 0 if d.load_map else d.in_rows
         self.begun = 0
         self.limit = 0
         self.intake_at: int | None = None
@@ -174,10 +179,10 @@ class PassRun:
         armed = self.start.armed
         for team in self.teams:
             team.waits_from = self.from_cycle
-            team.seek_ready = armed + 1 + team.scans[0].shape.low
+            team.seek_ready = armed + SEEK + team.scans[0].shape.low + READY_TO_SCAN
             self.at(max(team.waits_from, team.seek_ready), self._try_scan(team), late=True)
         for cycle in self.there:
-            self.at(max(cycle, self.from_cycle), self._wake, late=True)
+            self.at(max(cycle + READY_TO_SCAN, self.from_cycle), self._wake, late=True)
         self.at(max(self.seeks, armed), self._try_load)
         if self.d.load_map:
             self._update_limit(0)
@@ -212,7 +217,7 @@ class PassRun:
         self.load += 1
         self.there.append(self.seeks)
         self.at(self.seeks, self._try_load)
-        self.at(self.seeks, self._wake, late=True)
+        self.at(self.seeks + READY_TO_SCAN, self._wake, late=True)
 
     def _wake(self, cycle: int) -> None:
         """Let every team that waits look again."""
@@ -262,8 +267,11 @@ class PassRun:
         self.at(self.intake_at, self._try_row, late=True)
 
     def _row_loaded(self, cycle: int) -> None:
-        self.rows_loaded += 1
         self.map_taken = cycle
+        self.at(cycle + READY_TO_SCAN, self._row_stands)
+
+    def _row_stands(self, cycle: int) -> None:
+        self.rows_stand += 1
         self._wake(cycle)
 
     # The clusters.
@@ -273,15 +281,15 @@ class PassRun:
             scan = team.scan
             if not team.waiting or not scan or cycle < max(team.waits_from, team.seek_ready):
                 return
-            if self.rows_loaded < scan.shape.high or scan.load >= len(self.there):
+            if self.rows_stand < scan.shape.high or scan.load >= len(self.there):
                 return
-            if self.there[scan.load] > cycle:
+            if self.there[scan.load] + READY_TO_SCAN > cycle:
                 return
             team.waiting = False
             since = max(team.waits_from, team.last_step + 1)
             team.waits.append((since, cycle + 1))
             team.hungers.append((since, self.there[scan.load]))
-            team.seek_ready = cycle + 1
+            team.seek_ready = cycle + SEEK + READY_TO_SCAN
             if team.item + 1 < len(team.scans):
                 team.seek_ready += max(0, team.scans[team.item + 1].shape.low - scan.shape.low)
             self._scan(team, scan, cycle)

@@ -191,7 +191,7 @@ def test_every_team_scans_all_it_has_and_frees_all_loads(case):
 @given(case=cases() | grouped_cases())
 def test_a_pass_ends_when_its_map_has_come_and_its_outputs_have_gone(case):
     run = played(case)
-    assert run.begun == run.rows_loaded == run.d.in_rows
+    assert run.begun == run.rows_stand == run.d.in_rows
     assert run.finish == max(run.output.last_word() + 2, run.map_taken + 1)
     assert run.finish > max(team.done for team in run.teams)
     slices = {work.slice for work in run.d.clusters if work.active}
@@ -215,7 +215,7 @@ def test_a_map_on_chip_is_not_taken_again():
     case = Case(build=TINY, shape=(12, 12, 8), channels=20)
     run = played(case, index=1)
     assert not run.d.load_map
-    assert (run.begun, run.map_taken, run.rows_loaded) == (0, 0, 12)
+    assert (run.begun, run.map_taken, run.rows_stand) == (0, 0, 12)
     assert played(case).map_taken > 0
 
 

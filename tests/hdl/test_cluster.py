@@ -174,6 +174,7 @@ class Bench:
             ctx.set(self.dut.config, pass_config(share.d))
             ctx.set(self.dut.work, cluster_config(share.work))
             ctx.set(self.dut.half, share.half)
+            await self._tick(ctx)
             ctx.set(self.dut.arm, 1)
             self.loader.armed, self.loader.running = n + 1, True
             await self._tick(ctx)

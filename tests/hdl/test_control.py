@@ -242,7 +242,7 @@ class Wanted:
     def _add(self, p: Pass, times: list[int]) -> None:
         d, number = p.descriptor, len(self.arms)
         known = times[p.parameters[-1][0]] + 1
-        armed = max(known, self._ended + 1) + 1
+        armed = max(known, self._ended + 1) + 2
         self.ready += range(self._free_from, known)
         self.opens += [times[0]] * d.first
         self.arms.append(armed)
@@ -252,10 +252,10 @@ class Wanted:
         self._stands("loaded", armed, 0)
         self._stands("targets", times[len(PASS_WORDS)] + 1, None)
         self._stands("targets", times[len(d.words()) - 1] + 1, bits_of("targets", p))
-        self._stands("config", armed, bits_of("config", p))
-        self._stands("clusters", armed, bits_of("clusters", p))
-        self._stands("half", armed, 0 if d.alone else self._half)
-        self._stands("bank", armed, number % 2)
+        self._stands("config", armed - 1, bits_of("config", p))
+        self._stands("clusters", armed - 1, bits_of("clusters", p))
+        self._stands("half", armed - 1, 0 if d.alone else self._half)
+        self._stands("bank", armed - 1, number % 2)
 
         seeks = known
         for n, load in enumerate(p.loads):

@@ -1,6 +1,6 @@
 """The fetcher against golden's scan order: every read and every tag, to the cycle."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -90,6 +90,7 @@ def drive(
             ctx.set(dut.half, share.half)
             ctx.set(dut.rows_done, there)
             ctx.set(dut.loaded, loaded)
+            await tick()
             await tick(arm=1)
             while not ctx.get(dut.done):
                 if there < share.d.in_rows and next(rows):
@@ -110,20 +111,20 @@ def expect(share: Share, cycles: list[Cycle], armed: int, until: int, wanted: Wa
     """Follow the docstring through the cycles from `armed` on, up to the next share's."""
     build, d = share.build, share.d
     waits_from = armed + 1
-    seek, sought = armed + 1, 0  # one row per cycle is sought from here on
-    floor_from = armed + 2
+    seek, sought = armed + 2, 0  # one row per cycle is sought from here on
+    floor_from = armed + 3
     freed_from, freed = armed + 1, 0
     credits_used: list[int] = []  # cycles of the reads so far
     back = [t for t in range(armed, until) if cycles[t].taken]
     for scan in share.scans:
         rows = share.rows(scan)
         # To the stripes before it goes back at once.
-        found = max(waits_from, seek + max(0, rows.start - sought))
-        while cycles[found].rows_done < rows.stop or cycles[found].loaded <= scan.load:
+        found = max(waits_from, seek + max(0, rows.start - sought) + 1)
+        while cycles[found - 1].rows_done < rows.stop or cycles[found - 1].loaded <= scan.load:
             found += 1
         wanted.waiting.update(range(waits_from, found + 1))
         wanted.loads |= dict.fromkeys(range(waits_from, found + 1), scan.load)
-        seek, sought = found + 1, rows.start
+        seek, sought = found + 2, rows.start
 
         now, bank, inside = found + 2, 0, []
         for word in share.words(scan):
@@ -259,6 +260,7 @@ def test_stops_when_all_credits_are_out(build):
                 total += valid
             return total
 
+        assert await words(1) == 0
         assert await words(1, arm=1) == 0
         assert await words(200) == depth
         assert await words(3, taken=1) == 0
@@ -276,6 +278,7 @@ def test_a_cluster_without_work_does_nothing():
         ctx.set(dut.config, pass_config(share.d))
         ctx.set(dut.rows_done, 4)
         ctx.set(dut.loaded, ALL_LOADS)
+        await ctx.tick()
         ctx.set(dut.arm, 1)
         await ctx.tick()
         ctx.set(dut.arm, 0)
@@ -288,3 +291,13 @@ def test_a_cluster_without_work_does_nothing():
             assert values[2:] == (1, 0, 0, 0, 0, NOTHING_NEEDED, ALL_LOADS)
 
     simulate(dut, run)
+
+
+def test_work_after_a_pass_without_any():
+    """What it would have scanned, had it been active, does not begin with the next pass."""
+    share = share_of(TINY, shape=(4, 4, 4), channels=4)
+    idle = replace(share, work=replace(share.work, active=False))
+    cycles = drive([idle, share], "none", "none", seed=0)
+    first, second = (t for t, cycle in enumerate(cycles) if cycle.arm)
+    assert not any(c.tag_valid or c.request["valid"] for c in cycles[first:second])
+    check([share], cycles[second:])
