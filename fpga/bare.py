@@ -8,13 +8,13 @@ smaller of both, the min form of |x - w|.
 
 from typing import Any
 
-from amaranth.hdl import Cat, Instance, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from golden.params import ceil_div
 from hdl.memory import Ram
+from hdl.select_add import SelectAdd
 
 PES = ("mac", "l1")
 
@@ -97,51 +97,6 @@ def lane_reach(pe: str, bits: int, taps: int) -> int:
     return taps * min(largest, 1 << 15) * (1 << bits - 1)
 
 
-class MuxAdd(wiring.Component):
-    """a + (b if `choose` else c), combinational, in the carry chain of an ECP5.
-
-    A carry cell's look-up tables have four inputs per bit, of which an adder needs two: the others
-    choose the second operand at no cost. Yosys does not find this by itself.
-
-    Parameters
-    ----------
-    width : of operands and sum, in bits
-    """
-
-    #: Table of A xor (B if D else C); its lowest four bits, what A and B generate, are A.
-    INIT = 0x665A
-
-    def __init__(self, width: int):
-        super().__init__(
-            {"a": In(width), "b": In(width), "c": In(width), "choose": In(1), "o": Out(width)}
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        width = len(self.o)
-        even = 2 * ceil_div(width, 2)
-        a, b, c, total = (Signal(even, name=name) for name in ("a_even", "b_even", "c_even", "sum"))
-        carry = Signal(even // 2 + 1)
-        m.d.comb += [a.eq(self.a), b.eq(self.b), c.eq(self.c), self.o.eq(total)]
-        for n in range(even // 2):
-            pins = {}
-            for half in range(2):
-                at = 2 * n + half
-                pins |= {
-                    f"i_A{half}": a[at],
-                    f"i_B{half}": b[at],
-                    f"i_C{half}": c[at],
-                    f"i_D{half}": self.choose,
-                    f"o_S{half}": total[at],
-                    f"p_INIT{half}": self.INIT,
-                    f"p_INJECT1_{half}": "NO",
-                }
-            m.submodules[f"carry_{n}"] = Instance(
-                "CCU2C", i_CIN=carry[n], o_COUT=carry[n + 1], **pins
-            )
-        return m
-
-
 class ClearedRam(wiring.Component):
     """A memory as `hdl.memory.Ram`, whose output register can be cleared instead of loaded.
 
@@ -204,7 +159,7 @@ class BareLane(wiring.Component):
     weight_words, acc_words : of the two memories; with `acc_words` 0 the accumulators stand in a
         memory outside, which the lanes of a cluster can share, as their addresses are the same
     rows : shadow rows
-    carry_mux : let the adder choose between the sum just made and the one read (`MuxAdd`)
+    carry_mux : let the adder choose between the sum just made and the one read (`SelectAdd`)
 
     Members
     -------
@@ -263,15 +218,15 @@ class BareLane(wiring.Component):
         latest, read = Signal(self.acc_bits), self._read(m)
         if self._carry_mux:
             # The term of a step that takes a finished sum is 0.
-            m.submodules.adder = adder = MuxAdd(self.acc_bits)
+            m.submodules.adder = adder = SelectAdd(self.acc_bits)
             m.d.comb += [
-                adder.a.eq(term),
-                adder.b.eq(latest),
-                adder.c.eq(read),
-                adder.choose.eq(self.forward_2),
-                self.total_2.eq(adder.o),
+                adder.addend.eq(term),
+                adder.on.eq(latest),
+                adder.off.eq(read),
+                adder.select.eq(self.forward_2),
+                self.total_2.eq(adder.total),
             ]
-            done = adder.o
+            done = adder.total
         else:
             done = Mux(self.forward_2, latest, read)
             m.d.comb += self.total_2.eq(done + term)

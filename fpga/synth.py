@@ -16,7 +16,8 @@ import amaranth
 from amaranth.lib import wiring
 
 from fpga import reports
-from fpga.devices import PINS, Device
+from fpga.devices import LARGE_LUTS, PINS, Device
+from fpga.floorplan import floorplan
 from fpga.tools import SynthError, run, tool_version
 from fpga.wrapper import REGISTERS, ScanWrapper
 from fpga.yosys import YOSYS, synthesise_to
@@ -25,8 +26,9 @@ from fpga.yosys import YOSYS, synthesise_to
 Progress = Callable[[int, int, str], None]
 
 # Yosys' commands after synthesis: the netlist, its cells, and the bits of the wrapper's registers.
+_NETLIST = "netlist.json"
 _REPORT = f"""\
-write_json netlist.json
+write_json {_NETLIST}
 tee -q -o stat.json stat -json
 select {" ".join(f"w:{name}" for name in REGISTERS)}
 write_json -selected wrapper.json
@@ -95,8 +97,11 @@ def synthesise(
     cost = {resource: total[resource] - frame[resource] for resource in total}
 
     place = device.options(total["lut"])
-    netlist = f"../{synthesis.name}/netlist.json"
+    netlist = f"../{synthesis.name}/{_NETLIST}"
     files = {PINS: device.pins}
+    if total["lut"] > LARGE_LUTS and (planned := _with_floorplan(synthesis / _NETLIST, device)):
+        files[_NETLIST] = planned
+        netlist = _NETLIST
     command = ("--json", netlist, "--report", "report.json", *place)
     with step("packing"):
         packing = run(device.nextpnr, (*command, "--pack-only"), files)
@@ -169,6 +174,16 @@ def _place_and_route(
         if any(words in str(error) for words in _NO_PLACE):
             return None
         raise
+
+
+def _with_floorplan(netlist: Path, device: Device) -> str | None:
+    """Return a flat netlist with the sites that are fixed in it, or None if there are none."""
+    design = _load(netlist)
+    cells = design["modules"]["top"]["cells"]
+    sites = floorplan(device.name, {name: cell["type"] for name, cell in cells.items()})
+    for name, site in sites.items():
+        cells[name]["attributes"]["BEL"] = site
+    return json.dumps(design) if sites else None
 
 
 def _load(path: Path) -> dict:

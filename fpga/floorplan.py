@@ -1,0 +1,85 @@
+"""Where the lanes of a large core stand on a part, for a placer that knows no regions.
+
+Clusters share hardly anything but a map word per cycle. Left alone, nextpnr mixes the cells of all
+of them, and half of the part's wires go to bringing together what belongs together. Each cluster
+gets an area of its own instead, held by the sites of its lanes' multipliers and weight memories,
+which are fixed; all else gathers around them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_LANE = re.compile(r"(?:^|\.)cluster_(\d+)\.lane_(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Area:
+    """Sites for the lanes of one cluster, by cell type, from left to right."""
+
+    sites: Mapping[str, tuple[str, ...]]
+
+
+def _sites(row: int, columns: tuple[tuple[int, str], ...], third: int) -> tuple[str, ...]:
+    first, end = third * len(columns) // 3, (third + 1) * len(columns) // 3
+    return tuple(f"X{x}/Y{row}/{name}" for x, name in columns[first:end])
+
+
+def _lfe5u_85f() -> tuple[Area, ...]:
+    """Three rows of multipliers, each with a row of block RAMs below it, in three parts each.
+
+    Where the sites are is what nextpnr 0.10 says of a netlist that takes them all. The area in the
+    middle is left to what all clusters share.
+    """
+    blocks = [*range(4, 59, 9), *range(69, 115, 9)]
+    multipliers = tuple(
+        (x + offset, f"MULT18_{z}")
+        for x in blocks
+        for offset, z in ((0, 0), (1, 1), (4, 4), (5, 5))
+    )
+    rams = tuple((x + 2 * z, f"EBR{z}") for x in blocks for z in range(4))
+    return tuple(
+        Area(
+            {
+                "MULT18X18D": _sites(multiplier_row, multipliers, third),
+                "DP16KD": _sites(ram_row, rams, third),
+            }
+        )
+        for multiplier_row, ram_row in ((10, 22), (34, 46), (58, 70))
+        for third in range(3)
+        if (multiplier_row, third) != (34, 1)
+    )
+
+
+#: Per device: an area for each cluster.
+AREAS = {"lfe5u-85f": _lfe5u_85f()}
+
+
+def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
+    """Return the cells that have a fixed site, and the site, as nextpnr names both.
+
+    Nothing is fixed on a device without areas, or where a cluster has more lanes than its area has
+    sites, or lanes with more than one cell of a kind.
+
+    Parameters
+    ----------
+    device : str
+        Name of the part.
+    cells : mapping
+        Names and types of a flat netlist's cells.
+    """
+    areas = AREAS.get(device, ())
+    lanes: dict[tuple[int, str], dict[int, list[str]]] = {}
+    for name, kind in cells.items():
+        if (lane := _LANE.search(name)) and any(kind in area.sites for area in areas):
+            of_lane = lanes.setdefault((int(lane[1]), kind), {})
+            of_lane.setdefault(int(lane[2]), []).append(name)
+    return {
+        names[0]: site
+        for (cluster, kind), of_kind in lanes.items()
+        if cluster < len(areas) and len(of_kind) <= len(areas[cluster].sites[kind])
+        for names, site in zip(
+            (of_kind[lane] for lane in sorted(of_kind)), areas[cluster].sites[kind], strict=False
+        )
+        if len(names) == 1
+    }

@@ -1,0 +1,90 @@
+"""Which cells the floorplan holds, and where."""
+
+import itertools
+import json
+
+import pytest
+
+from fpga.devices import DEVICES
+from fpga.floorplan import AREAS, floorplan
+from fpga.synth import _with_floorplan
+from golden.params import preset
+
+PART = "lfe5u-85f"
+#: Per type: rows and columns of an LFE5U-85F's sites (nextpnr's list of them).
+ROWS = {"MULT18X18D": {10, 34, 58}, "DP16KD": {22, 46, 70}}
+
+
+def cells(clusters: int, lanes: int) -> dict[str, str]:
+    """What a core's netlist has for so many lanes, and something else."""
+    found = {"dut.requant.lane_0.path.partial_MULT18X18D_P0": "MULT18X18D"}
+    for cluster, lane in itertools.product(range(clusters), range(lanes)):
+        of_lane = f"dut.cluster_{cluster}.lane_{lane}"
+        found |= {
+            f"{of_lane}.product_TRELLIS_FF_Q_DI_MULT18X18D_P0": "MULT18X18D",
+            f"{of_lane}.weights.ram.words.0.0": "DP16KD",
+            f"{of_lane}.sums.ram.words.0.0": "TRELLIS_DPR16X4",
+        }
+    return found
+
+
+def test_every_lane_has_sites_of_its_own_in_its_cluster_s_area():
+    build = preset("ecp5_85f")
+    plan = floorplan(PART, cells(build.clusters, build.lanes_per_cluster))
+    assert len(plan) == len(set(plan.values())) == 2 * build.lanes
+    for name, site in plan.items():
+        cluster = int(name.split(".")[1].removeprefix("cluster_"))
+        kind = "DP16KD" if "weights" in name else "MULT18X18D"
+        assert site in AREAS[PART][cluster].sites[kind]
+
+
+def test_areas_share_no_site_and_lie_on_the_part():
+    taken = [
+        (kind, site) for area in AREAS[PART] for kind, sites in area.sites.items() for site in sites
+    ]
+    assert len(taken) == len(set(taken))
+    for kind, site in taken:
+        x, y, _ = site.split("/")
+        assert 4 <= int(x[1:]) <= 120
+        assert int(y[1:]) in ROWS[kind]
+    used = {kind: sum(k == kind for k, _ in taken) for kind in ROWS}
+    assert used["MULT18X18D"] <= DEVICES[PART].dsp
+    assert used["DP16KD"] <= DEVICES[PART].bram
+
+
+def test_lanes_stand_from_left_to_right():
+    plan = floorplan(PART, cells(1, 11))
+    columns = [
+        int(plan[f"dut.cluster_0.lane_{lane}.weights.ram.words.0.0"].split("/")[0][1:])
+        for lane in range(11)
+    ]
+    assert columns == sorted(columns)
+
+
+@pytest.mark.parametrize(
+    ("device", "netlist"),
+    [
+        ("lfe5u-25f", cells(8, 16)),
+        (PART, cells(1, 20)),
+        (PART, {"dut.lane_0.weights.ram.words.0.0": "DP16KD"}),
+        (PART, {f"dut.cluster_0.lane_0.weights.ram.words.0.{n}": "DP16KD" for n in range(2)}),
+    ],
+    ids=["no areas", "more lanes than sites", "no cluster", "two memories a lane"],
+)
+def test_nothing_is_fixed(device, netlist):
+    assert floorplan(device, netlist) == {}
+
+
+def test_the_netlist_gets_the_sites(tmp_path):
+    found = {
+        name: {"type": kind, "attributes": {"src": "there"}} for name, kind in cells(1, 2).items()
+    }
+    design = {"modules": {"LUT4": {}, "top": {"cells": found}}}
+    path = tmp_path / "netlist.json"
+    path.write_text(json.dumps(design), encoding="utf-8")
+    planned = _with_floorplan(path, DEVICES[PART])
+    assert planned
+    seen = json.loads(planned)["modules"]["top"]["cells"]
+    at = {name: cell["attributes"].get("BEL") for name, cell in seen.items()}
+    assert {name: site for name, site in at.items() if site} == floorplan(PART, cells(1, 2))
+    assert _with_floorplan(path, DEVICES["lfe5u-25f"]) is None
