@@ -151,8 +151,8 @@ class PassRun:
         ]
         self.events: list[tuple[int, int, int, Callable[[int], None]]] = []
         self.order = 0
-        # Input rows that a scan may find in the banks, rows that the intake has begun, and rows that
-        # it may load.
+        # Input rows that a scan may find in the banks, rows that the intake has begun, and those
+        # that it may load.
         self.rows_stand = 0 if d.load_map else d.in_rows
         self.begun = 0
         self.limit = 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from golden.cycles.core import word_counts
 from golden.cycles.intake import row_cycles
 from golden.cycles.output import OutputTiming
-from golden.cycles.passes import NEVER, Loader, PassRun, PassStart, Team
+from golden.cycles.passes import NEVER, READY_TO_SCAN, Loader, PassRun, PassStart, Team
 from golden.cycles.scan import scan_stripe, stripe_shape
 from golden.descriptor import PassDescriptor
 from tests.golden.scanning import entries, parts, play
@@ -51,22 +51,22 @@ def loader(before: PassDescriptor, *, free: int, freed: int) -> Loader:
 
 def test_the_first_pass_by_hand():
     start = Loader(TINY).take(PLAIN, -1)
-    assert start == PassStart(first_word=0, armed=19, seeks=19, loaded=0)
+    assert start == PassStart(first_word=0, armed=20, seeks=20, loaded=0)
 
 
 @pytest.mark.parametrize(
     ("freed", "ended", "start"),
     [
         # The pass before ends first.
-        (NEVER, 110, PassStart(first_word=100, armed=119, seeks=119, loaded=0)),
+        (NEVER, 110, PassStart(first_word=100, armed=120, seeks=120, loaded=0)),
         # It goes on, but keeps its weights to the end.
-        (NEVER, 200, PassStart(first_word=100, armed=202, seeks=202, loaded=0)),
-        (201, 200, PassStart(first_word=100, armed=202, seeks=202, loaded=0)),
+        (NEVER, 200, PassStart(first_word=100, armed=203, seeks=203, loaded=0)),
+        (201, 200, PassStart(first_word=100, armed=203, seeks=203, loaded=0)),
         # It has finished with them: 72 words, in the cycle that it does so, or after the last
         # parameter.
-        (200, 200, PassStart(first_word=100, armed=202, seeks=273, loaded=1)),
-        (150, 400, PassStart(first_word=100, armed=402, seeks=223, loaded=1)),
-        (0, 400, PassStart(first_word=100, armed=402, seeks=191, loaded=1)),
+        (200, 200, PassStart(first_word=100, armed=203, seeks=273, loaded=1)),
+        (150, 400, PassStart(first_word=100, armed=403, seeks=223, loaded=1)),
+        (0, 400, PassStart(first_word=100, armed=403, seeks=191, loaded=1)),
     ],
 )
 def test_the_loader_takes_the_next_pass_while_one_runs(freed, ended, start):
@@ -82,7 +82,7 @@ def test_the_loader_takes_the_next_pass_while_one_runs(freed, ended, start):
 )
 def test_weights_across_both_halves_are_not_loaded_ahead(before, after):
     start = loader(before, free=100, freed=0).take(after, 400)
-    assert start == PassStart(first_word=100, armed=402, seeks=402, loaded=0)
+    assert start == PassStart(first_word=100, armed=403, seeks=403, loaded=0)
 
 
 def test_the_loader_is_free_after_the_last_load_and_when_the_pass_has_begun():
@@ -238,5 +238,5 @@ def test_weights_that_are_there_before_the_pass_spare_it_the_wait():
     assert ahead.there == [5]
     assert late.there == [late.start.armed + 49 * 8 + 1]
     assert late.finish > ahead.finish
-    assert late.teams[0].waits[0][1] == late.there[0] + 1
-    assert ahead.teams[0].waits[0][1] == ahead.map_taken + 1
+    assert late.teams[0].waits[0][1] == late.there[0] + READY_TO_SCAN + 1
+    assert ahead.teams[0].waits[0][1] == ahead.map_taken + READY_TO_SCAN + 1
