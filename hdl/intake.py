@@ -144,7 +144,7 @@ class Intake(wiring.Component):
 
         # The step at hand: how many values it needs, and the rest of its sparsity map.
         need = Signal.like(unpacker.need)
-        rest = Signal(GROUP - pixels)
+        rest = Signal(max(1, GROUP - pixels))
         m.d.comb += [
             unpacker.need.eq(need),
             expander.packed.eq(unpacker.peek),
