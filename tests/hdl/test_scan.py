@@ -31,19 +31,19 @@ class Columns(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        column = ScanColumn("column")
+        column = ScanColumn(m, self.config, self.work, "column")
         taps = Signal(3)
         with m.If(self.start):
             m.d.sync += column.start()
         with m.Else():
-            m.d.sync += column.step(self.config)
+            m.d.sync += column.step()
         m.d.comb += [
-            taps.eq(column.taps(self.config)),
+            taps.eq(column.taps()),
             self.newest.eq(column.newest),
             self.phase.eq(column.phase),
             self.taps.eq(taps),
-            self.retires.eq(column.retires(self.config)),
-            self.last.eq(column.last(self.config, self.work)),
+            self.retires.eq(column.retires()),
+            self.last.eq(column.is_last()),
         ]
         return m
 
