@@ -1,6 +1,5 @@
 """A network under way: the layers so far, while the nodes of an ONNX graph pass by."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from onnx import NodeProto
 from compiler.errors import CompileError
 from compiler.geometry import Window
 from compiler.graph import Graph, label
-from compiler.quantised import Steps, StoredConstant
+from compiler.quantised import StoredConstant
 from compiler.requantisation import Average, Sums, requantise
 from compiler.tensors import QUANTISE, LostTensorError, Tensor, Values, describe, layer_name
 from golden.conv import output_size
@@ -181,120 +180,12 @@ class Chain:
         tensor.values.replaced = True
         self._name(node.output[0], replace(tensor, values=Values(tensor.values.tensors)))
 
-    def convolve(
-        self,
-        node: NodeProto,
-        source: Tensor,
-        in_format: TensorFormat,
-        weights: Steps,
-        bias: Steps | None,
-        window: Window,
+    def append_pending(
+        self, node: NodeProto, source: Tensor, made: tuple[Sums | Average, Tensor]
     ) -> Tensor:
-        """Append a convolution; its output is pending until `quantise`.
-
-        Raises
-        ------
-        CompileError
-            If weights and window do not fit the map.
-        """
-        where = label(node)
-        H, W, C = source.shape
-        if source.flat:
-            raise CompileError(where, "convolves a vector", "use Gemm or MatMul after Flatten")
-        taken = weights.values.shape[1] * window.groups
-        if taken != C:
-            raise CompileError(
-                where,
-                f"its weights are for {taken} channels, its input has {C}",
-                "the file contradicts itself: export it again",
-            )
-        pads = window.pads(H, W)
-        rows, cols = output_size((H, W), window.kernel, window.stride, pads)
-        if rows < 1 or cols < 1:
-            kernel = "x".join(map(str, window.kernel))
-            raise CompileError(
-                where,
-                f"its {kernel} kernel is larger than its map of {H}x{W} with pads {list(pads)}",
-                "use a larger picture, more padding or a smaller kernel",
-            )
-        sums = Sums(
-            where=where,
-            name=layer_name(node),
-            in_format=in_format,
-            weights=weights,
-            bias=bias,
-            stride=window.stride,
-            pads=pads,
-            groups=window.groups,
-        )
-        shape = Tensor((rows, cols, len(weights.values)), source.values)
-        return self._append(node, sums, source, shape)
-
-    def connect(
-        self,
-        node: NodeProto,
-        source: Tensor,
-        in_format: TensorFormat,
-        weights: Steps,
-        bias: Steps | None,
-        gain: float = 1.0,
-    ) -> Tensor:
-        """Append a fully connected layer; its output is pending until `quantise`.
-
-        Parameters
-        ----------
-        weights : Steps
-            Weights (Cout, K), whose K inputs are the map channel by channel.
-        gain : float
-            Constant factor of the sums.
-
-        Raises
-        ------
-        CompileError
-            If the weights do not fit the map.
-        """
-        where = label(node)
-        H, W, C = source.shape
-        if not source.flat:
-            raise CompileError(where, "multiplies a map", "put a Flatten before it")
-        if weights.values.shape[1] != math.prod(source.shape):
-            raise CompileError(
-                where,
-                f"its weights are for {weights.values.shape[1]} inputs, "
-                f"but it takes {math.prod(source.shape)}",
-                "the file contradicts itself: export it again",
-            )
-        sums = Sums(
-            where=where,
-            name=layer_name(node),
-            in_format=in_format,
-            weights=replace(weights, values=weights.values.reshape(-1, C, H, W)),
-            bias=bias,
-            kind="fc",
-            gain=gain,
-        )
-        shape = Tensor((1, 1, len(weights.values)), source.values, flat=True)
-        return self._append(node, sums, source, shape)
-
-    def average(self, node: NodeProto, source: Tensor, in_format: TensorFormat) -> Tensor:
-        """Append a global average pool; its output is pending until `quantise`.
-
-        Raises
-        ------
-        CompileError
-            If the input is a vector.
-        """
-        H, W, C = source.shape
-        if source.flat:
-            raise CompileError(label(node), "pools a vector", "remove it")
-        average = Average(
-            where=label(node),
-            name=layer_name(node),
-            in_format=in_format,
-            kernel=(H, W),
-            channels=C,
-        )
-        return self._append(node, average, source, Tensor((1, 1, C), source.values))
+        """Append a layer of `compiler.sums`; its output is pending until `quantise`."""
+        layer, shape = made
+        return self._append(node, layer, source, shape)
 
     def quantise(self, node: NodeProto, source: Tensor, form: TensorFormat) -> None:
         """Give the input, or a pending layer, the format of its values.

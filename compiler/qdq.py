@@ -15,6 +15,7 @@ from compiler.quantised import (
     map_format,
     read_steps,
 )
+from compiler.sums import convolution, fully_connected, global_average
 from compiler.tensors import QUANTISE
 
 
@@ -62,7 +63,7 @@ def conv(chain: Chain, node: NodeProto) -> None:
     window = read_convolution(node, weights.values.shape)
     bias = _bias(chain, node)
     source, in_format = chain.dequantised_source(node)
-    chain.convolve(node, source, in_format, weights, bias, window)
+    chain.append_pending(node, source, convolution(node, source, in_format, weights, bias, window))
 
 
 def gemm(chain: Chain, node: NodeProto) -> None:
@@ -77,14 +78,14 @@ def gemm(chain: Chain, node: NodeProto) -> None:
     weights = _stored(chain, node, 1, "weights", WEIGHT_TYPES, axis)
     bias = _bias(chain, node)
     source, in_format = chain.dequantised_source(node)
-    chain.connect(node, source, in_format, weights, bias)
+    chain.append_pending(node, source, fully_connected(node, source, in_format, weights, bias))
 
 
 def matmul(chain: Chain, node: NodeProto) -> None:
     """Multiply real numbers without bias: a, b."""
     weights = _stored(chain, node, 1, "weights", WEIGHT_TYPES, axis=1)
     source, in_format = chain.dequantised_source(node)
-    chain.connect(node, source, in_format, weights, None)
+    chain.append_pending(node, source, fully_connected(node, source, in_format, weights, None))
 
 
 def relu(chain: Chain, node: NodeProto) -> None:
@@ -96,7 +97,7 @@ def relu(chain: Chain, node: NodeProto) -> None:
 def global_average_pool(chain: Chain, node: NodeProto) -> None:
     """Average real numbers over each channel's map."""
     source, in_format = chain.dequantised_source(node)
-    chain.average(node, source, in_format)
+    chain.append_pending(node, source, global_average(node, source, in_format))
 
 
 def _bias(chain: Chain, node: NodeProto) -> Steps | None:

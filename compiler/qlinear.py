@@ -9,6 +9,7 @@ from compiler.errors import CompileError
 from compiler.geometry import read_convolution
 from compiler.graph import attributes, label
 from compiler.quantised import Steps, map_format, read_steps, spread
+from compiler.sums import convolution, fully_connected, global_average
 from compiler.tensors import describe
 from golden.network import TensorFormat
 
@@ -21,8 +22,8 @@ def qlinear_conv(chain: Chain, node: NodeProto) -> None:
     bias = _bias(chain, node, 8, weights, in_format)
     out_format = _format(chain, node, 6, "output")
     source = chain.quantised_source(node, in_format)
-    sums = chain.convolve(node, source, in_format, weights, bias, window)
-    chain.quantise(node, sums, out_format)
+    made = convolution(node, source, in_format, weights, bias, window)
+    chain.quantise(node, chain.append_pending(node, source, made), out_format)
 
 
 def qgemm(chain: Chain, node: NodeProto) -> None:
@@ -42,8 +43,8 @@ def qgemm(chain: Chain, node: NodeProto) -> None:
     out_format = _format(chain, node, 7, "output")
     source = chain.quantised_source(node, in_format)
     gain = given.get("alpha", 1.0)
-    sums = chain.connect(node, source, in_format, weights, bias, gain)
-    chain.quantise(node, sums, out_format)
+    made = fully_connected(node, source, in_format, weights, bias, gain)
+    chain.quantise(node, chain.append_pending(node, source, made), out_format)
 
 
 def qlinear_matmul(chain: Chain, node: NodeProto) -> None:
@@ -52,8 +53,8 @@ def qlinear_matmul(chain: Chain, node: NodeProto) -> None:
     weights = _weights(chain, node, axis=1)
     out_format = _format(chain, node, 6, "output")
     source = chain.quantised_source(node, in_format)
-    sums = chain.connect(node, source, in_format, weights, None)
-    chain.quantise(node, sums, out_format)
+    made = fully_connected(node, source, in_format, weights, None)
+    chain.quantise(node, chain.append_pending(node, source, made), out_format)
 
 
 def qlinear_global_average_pool(chain: Chain, node: NodeProto) -> None:
@@ -62,7 +63,8 @@ def qlinear_global_average_pool(chain: Chain, node: NodeProto) -> None:
         raise CompileError(label(node), "has its channels last", "export it with channels first")
     in_format, out_format = _format(chain, node, 1, "input"), _format(chain, node, 3, "output")
     source = chain.quantised_source(node, in_format)
-    chain.quantise(node, chain.average(node, source, in_format), out_format)
+    made = global_average(node, source, in_format)
+    chain.quantise(node, chain.append_pending(node, source, made), out_format)
 
 
 def qlinear_concat(chain: Chain, node: NodeProto) -> None:
