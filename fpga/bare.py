@@ -13,8 +13,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.lane import Old
 from hdl.memory import Ram
-from hdl.select_add import SelectAdd
 
 PES = ("mac", "l1")
 
@@ -159,7 +159,7 @@ class BareLane(wiring.Component):
     weight_words, acc_words : of the two memories; with `acc_words` 0 the accumulators stand in a
         memory outside, which the lanes of a cluster can share, as their addresses are the same
     rows : shadow rows
-    carry_mux : let the adder choose between the sum just made and the one read (`SelectAdd`)
+    carry_mux : let the adder choose between the sum just made and the one read (`hdl.select_add`)
 
     Members
     -------
@@ -216,20 +216,10 @@ class BareLane(wiring.Component):
         m = Module()
         term = self._term(m)
         latest, read = Signal(self.acc_bits), self._read(m)
-        if self._carry_mux:
-            # The term of a step that takes a finished sum is 0.
-            m.submodules.adder = adder = SelectAdd(self.acc_bits)
-            m.d.comb += [
-                adder.addend.eq(term),
-                adder.on.eq(latest),
-                adder.off.eq(read),
-                adder.select.eq(self.forward_2),
-                self.total_2.eq(adder.total),
-            ]
-            done = adder.total
-        else:
-            done = Mux(self.forward_2, latest, read)
-            m.d.comb += self.total_2.eq(done + term)
+        old = Old(self.forward_2, read, latest)
+        # The term of a step that takes a finished sum is 0.
+        done = old.plus(m, term) if self._carry_mux else old.value()
+        m.d.comb += self.total_2.eq(done if self._carry_mux else done + term)
         m.d.sync += latest.eq(self.total_2)
         for row, value in enumerate(self.shadow):
             with m.If(self.take_2[row]):

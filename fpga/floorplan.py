@@ -55,6 +55,24 @@ def _lfe5u_85f() -> tuple[Area, ...]:
 AREAS = {"lfe5u-85f": _lfe5u_85f()}
 
 
+def fix_sites(design: dict, device: str) -> bool:
+    """Fix the sites of a design's cells; return whether there are any.
+
+    Parameters
+    ----------
+    design : dict
+        A flat netlist as Yosys writes it, its top module named "top"; gets the attribute that
+        nextpnr takes sites from.
+    device : str
+        Name of the part.
+    """
+    cells = design["modules"]["top"]["cells"]
+    sites = floorplan(device, {name: cell["type"] for name, cell in cells.items()})
+    for name, site in sites.items():
+        cells[name]["attributes"]["BEL"] = site
+    return bool(sites)
+
+
 def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
     """Return the cells that have a fixed site, and the site, as nextpnr names both.
 

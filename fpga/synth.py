@@ -17,7 +17,7 @@ from amaranth.lib import wiring
 
 from fpga import reports
 from fpga.devices import LARGE_LUTS, PINS, Device
-from fpga.floorplan import floorplan
+from fpga.floorplan import fix_sites
 from fpga.tools import SynthError, run, tool_version
 from fpga.wrapper import REGISTERS, ScanWrapper
 from fpga.yosys import YOSYS, synthesise_to
@@ -25,8 +25,10 @@ from fpga.yosys import YOSYS, synthesise_to
 #: `progress(done, total, text)`: `done` of `total` steps are finished, `text` starts or finishes.
 Progress = Callable[[int, int, str], None]
 
-# Yosys' commands after synthesis: the netlist, its cells, and the bits of the wrapper's registers.
+#: File of the netlist in the tools' folders.
 _NETLIST = "netlist.json"
+
+# Yosys' commands after synthesis: the netlist, its cells, and the bits of the wrapper's registers.
 _REPORT = f"""\
 write_json {_NETLIST}
 tee -q -o stat.json stat -json
@@ -99,8 +101,8 @@ def synthesise(
     place = device.options(total["lut"])
     netlist = f"../{synthesis.name}/{_NETLIST}"
     files = {PINS: device.pins}
-    if total["lut"] > LARGE_LUTS and (planned := _with_floorplan(synthesis / _NETLIST, device)):
-        files[_NETLIST] = planned
+    if total["lut"] > LARGE_LUTS and fix_sites(design := _load(synthesis / _NETLIST), device.name):
+        files[_NETLIST] = json.dumps(design)
         netlist = _NETLIST
     command = ("--json", netlist, "--report", "report.json", *place)
     with step("packing"):
@@ -174,16 +176,6 @@ def _place_and_route(
         if any(words in str(error) for words in _NO_PLACE):
             return None
         raise
-
-
-def _with_floorplan(netlist: Path, device: Device) -> str | None:
-    """Return a flat netlist with the sites that are fixed in it, or None if there are none."""
-    design = _load(netlist)
-    cells = design["modules"]["top"]["cells"]
-    sites = floorplan(device.name, {name: cell["type"] for name, cell in cells.items()})
-    for name, site in sites.items():
-        cells[name]["attributes"]["BEL"] = site
-    return json.dumps(design) if sites else None
 
 
 def _load(path: Path) -> dict:

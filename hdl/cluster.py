@@ -9,9 +9,10 @@ from amaranth.lib.wiring import In, Out, connect
 from golden.params import Build
 from hdl.control import TARGET, lane_load
 from hdl.fetcher import Fetcher
+from hdl.itinerary import PROGRESS, pass_progress
 from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
-from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG, chunk_number, map_word
+from hdl.layouts import chunk_number, map_word
 from hdl.scan import bank_bits, read_request, scan_entry
 from hdl.stream import StreamFIFO
 from hdl.walker import Walker
@@ -39,15 +40,8 @@ class Cluster(wiring.Component):
         self._build = build
         super().__init__(
             {
-                "config": In(PASS_CONFIG),
-                "work": In(CLUSTER_CONFIG),
-                "half": In(1),
-                "arm": In(1),
+                **PROGRESS,
                 "slot": In(bank_bits(build)),
-                "rows_done": In(13),
-                "loaded": In(LOAD_BITS),
-                "row_floor": Out(13),
-                "released": Out(LOAD_BITS),
                 "request": Out(read_request(build)),
                 "word": In(map_word(build)),
                 "target": In(TARGET),
@@ -76,18 +70,11 @@ class Cluster(wiring.Component):
         m.submodules.queue = queue = StreamFIFO(scan_entry(build), depth=build.fifo_depth)
         m.submodules.walker = walker = Walker(build)
 
+        pass_progress(m, self, fetcher)
         m.d.comb += [
-            fetcher.config.eq(self.config),
-            fetcher.work.eq(self.work),
-            fetcher.arm.eq(self.arm),
-            fetcher.half.eq(self.half),
-            fetcher.loaded.eq(self.loaded),
             fetcher.slot.eq(self.slot),
-            fetcher.rows_done.eq(self.rows_done),
             fetcher.finished.eq(walker.finished),
             fetcher.taken.eq(queue.o.valid & queue.o.ready),
-            self.row_floor.eq(fetcher.row_floor),
-            self.released.eq(fetcher.released),
             self.hungry.eq(fetcher.hungry),
             self.request.eq(fetcher.request),
             self.waiting.eq(fetcher.waiting),

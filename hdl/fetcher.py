@@ -6,8 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.params import FETCH_LATENCY, Build
 from hdl.delay import delayed
-from hdl.itinerary import Itinerary, scan_start
-from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG
+from hdl.itinerary import PROGRESS, Itinerary, pass_progress, scan_start
 from hdl.multiply import times
 from hdl.ring import RingWalk
 from hdl.scan import ScanColumn, bank_bits, read_request, scan_tag
@@ -44,15 +43,8 @@ class Fetcher(wiring.Component):
         self._build = build
         super().__init__(
             {
-                "config": In(PASS_CONFIG),
-                "work": In(CLUSTER_CONFIG),
-                "half": In(1),
-                "arm": In(1),
+                **PROGRESS,
                 "slot": In(bank_bits(build)),
-                "rows_done": In(13),
-                "loaded": In(LOAD_BITS),
-                "row_floor": Out(13),
-                "released": Out(LOAD_BITS),
                 "request": Out(read_request(build)),
                 "tag": Out(scan_tag(build)),
                 "tag_valid": Out(1),
@@ -74,17 +66,10 @@ class Fetcher(wiring.Component):
         address = range(build.map_words)
 
         m.submodules.itinerary = itinerary = Itinerary(build)
+        pass_progress(m, self, itinerary)
         m.d.comb += [
-            itinerary.config.eq(config),
-            itinerary.work.eq(work),
-            itinerary.half.eq(self.half),
-            itinerary.arm.eq(self.arm),
-            itinerary.rows_done.eq(self.rows_done),
-            itinerary.loaded.eq(self.loaded),
             itinerary.idle.eq(self.done),
             itinerary.finished.eq(self.finished),
-            self.row_floor.eq(itinerary.row_floor),
-            self.released.eq(itinerary.released),
         ]
 
         # What does not change during a pass.

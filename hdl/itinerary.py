@@ -15,6 +15,26 @@ NO_ROW = (1 << 13) - 1
 ALL_LOADS = (1 << LOAD_BITS) - 1
 
 
+#: Members that an itinerary, its fetcher and their cluster have in common.
+PROGRESS = {
+    "config": In(PASS_CONFIG),
+    "work": In(CLUSTER_CONFIG),
+    "half": In(1),
+    "arm": In(1),
+    "rows_done": In(13),
+    "loaded": In(LOAD_BITS),
+    "row_floor": Out(13),
+    "released": Out(LOAD_BITS),
+}
+
+
+def pass_progress(m: Module, outer: wiring.Component, inner: wiring.Component) -> None:
+    """Connect the members of `PROGRESS` of a component to those of the one around it."""
+    for name, member in PROGRESS.items():
+        here, there = getattr(outer, name), getattr(inner, name)
+        m.d.comb += there.eq(here) if member.flow == In else here.eq(there)
+
+
 def scan_start(build: Build) -> data.StructLayout:
     """Layout of what a scan begins with.
 
@@ -73,12 +93,7 @@ class Itinerary(wiring.Component):
         self._build = build
         super().__init__(
             {
-                "config": In(PASS_CONFIG),
-                "work": In(CLUSTER_CONFIG),
-                "half": In(1),
-                "arm": In(1),
-                "rows_done": In(13),
-                "loaded": In(LOAD_BITS),
+                **PROGRESS,
                 "idle": In(1),
                 "take": In(1),
                 "finished": In(1),
@@ -87,8 +102,6 @@ class Itinerary(wiring.Component):
                 "aiming": Out(1),
                 "hungry": Out(1),
                 "next": Out(scan_start(build)),
-                "row_floor": Out(13),
-                "released": Out(LOAD_BITS),
             }
         )
 
@@ -101,7 +114,7 @@ class Itinerary(wiring.Component):
         # What does not change during a pass.
         onward, first_top = Signal(9), Signal(signed(14))  # rows from stripe to stripe
         two_steps, first_left = Signal(5), Signal(signed(14))
-        one_row, two_rows = Signal(3), Signal(4)  # input rows for one output row, for two
+        two_rows = Signal(4)  # input rows for two output rows
         slice_word = Signal(10)  # where the cluster's words of a column begin
         steps = [Mux(work.slice[b], config.slice_words << b, 0) for b in range(len(work.slice))]
         m.d.sync += [
@@ -109,7 +122,6 @@ class Itinerary(wiring.Component):
             first_top.eq((times(work.first_stripe, config.stride_h) << 1) - config.pad_top),
             two_steps.eq(work.stripe_step << 1),
             first_left.eq(config.out_rows - (work.first_stripe << 1)),
-            one_row.eq(config.kernel_h),
             two_rows.eq(config.kernel_h + config.stride_h),
             slice_word.eq(config.first_word + sum(steps)),
         ]
@@ -140,7 +152,7 @@ class Itinerary(wiring.Component):
             return Mux(row < 0, 0, Mux(row < config.in_rows, row, config.in_rows))
 
         end = Signal(signed(15))
-        m.d.comb += end.eq(at.top + Mux(has_two, two_rows, one_row))
+        m.d.comb += end.eq(at.top + Mux(has_two, two_rows, config.kernel_h))
         m.d.sync += [
             low.eq(clip(at.top)),
             high.eq(clip(end)),
@@ -156,9 +168,8 @@ class Itinerary(wiring.Component):
         ]
 
         # The search, and whether all is there.
-        found = Signal()
         walk = RingWalk(m, build, config, "seek")
-        m.d.comb += found.eq(~self.aiming & (at.row == low))
+        found = ~self.aiming & (at.row == low)
         with m.If(~self.aiming & (at.row != low)):
             m.d.sync += [
                 at.row.eq(at.row + 1),
@@ -170,8 +181,7 @@ class Itinerary(wiring.Component):
             self.hungry.eq(self.loaded <= load),
         ]
         m.d.sync += self.ready.eq(
-            (found & ~exhausted & (self.rows_done >= high) & (self.loaded > load))
-            & ~(self.take | self.arm)
+            (found & ~exhausted & (self.rows_done >= high) & ~self.hungry) & ~(self.take | self.arm)
         )
 
         o = self.next

@@ -34,7 +34,10 @@ def lane_step(build: Build) -> data.StructLayout:
 
 
 class Old(NamedTuple):
-    """An accumulator before a step: `on` if `select`, else `off`; one bit pattern of two."""
+    """An accumulator before a step: `on` if `select`, else `off`.
+
+    The choice is left to the adder, which may have it for nothing.
+    """
 
     select: Signal
     off: Value

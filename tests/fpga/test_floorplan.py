@@ -1,13 +1,11 @@
 """Which cells the floorplan holds, and where."""
 
 import itertools
-import json
 
 import pytest
 
 from fpga.devices import DEVICES
-from fpga.floorplan import AREAS, floorplan
-from fpga.synth import _with_floorplan
+from fpga.floorplan import AREAS, fix_sites, floorplan
 from golden.params import preset
 
 PART = "lfe5u-85f"
@@ -75,16 +73,13 @@ def test_nothing_is_fixed(device, netlist):
     assert floorplan(device, netlist) == {}
 
 
-def test_the_netlist_gets_the_sites(tmp_path):
+def test_the_netlist_gets_the_sites():
     found = {
         name: {"type": kind, "attributes": {"src": "there"}} for name, kind in cells(1, 2).items()
     }
     design = {"modules": {"LUT4": {}, "top": {"cells": found}}}
-    path = tmp_path / "netlist.json"
-    path.write_text(json.dumps(design), encoding="utf-8")
-    planned = _with_floorplan(path, DEVICES[PART])
-    assert planned
-    seen = json.loads(planned)["modules"]["top"]["cells"]
-    at = {name: cell["attributes"].get("BEL") for name, cell in seen.items()}
+    assert not fix_sites(design, "lfe5u-25f")
+    assert all(cell["attributes"] == {"src": "there"} for cell in found.values())
+    assert fix_sites(design, PART)
+    at = {name: cell["attributes"].get("BEL") for name, cell in found.items()}
     assert {name: site for name, site in at.items() if site} == floorplan(PART, cells(1, 2))
-    assert _with_floorplan(path, DEVICES["lfe5u-25f"]) is None
