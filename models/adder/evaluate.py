@@ -1,10 +1,12 @@
-"""Measure an AdderNet, float and 8 bits, on all held-out pictures, in NumPy.
+"""Measure an AdderNet, float and 8 bits, on all held-out pictures, in NumPy and by golden.
 
     python -m models.adder.evaluate digits --data DIR
     python -m models.adder.evaluate fashion --data DIR
 
-data.py says how to get the pictures.  Prints and writes accuracy.json: the share of right answers,
-how many answers of the two differ, and, over the first pictures, the operations that zeros leave in
+data.py says how to get the pictures.  Prints and writes accuracy.json: the share of right answers
+of the float network, of the 8-bit one as integers.py runs it, and of the same ONNX file as it is
+compiled and run by golden; how many answers differ between float and 8 bits, and how many scores
+between integers.py and golden; and, over the first pictures, the operations that zeros leave in
 every layer of the 8-bit network.
 """
 
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from compiler.onnx_import import import_onnx
 from models.adder import floats, integers, work
 from models.adder.data import DEFAULT_DATA, load
 from models.adder.graph import OUTPUT
@@ -36,6 +39,14 @@ def tied(scores: np.ndarray) -> int:
     return int(((scores == scores.max(1, keepdims=True)).sum(1) > 1).sum())
 
 
+def golden_scores(model: onnx.ModelProto, pictures: np.ndarray) -> np.ndarray:
+    """Return golden's scores [N, 10], as real numbers, of pictures, uint8 [N, 28, 28]."""
+    network = import_onnx(model)
+    results = [network.run(network.quantise_input(picture))[-1] for picture in pictures]
+    scores = network.layers[-1].out_format.dequantise(np.stack(results))
+    return scores.reshape(len(pictures), -1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the accuracy of an AdderNet.")
     parser.add_argument("network", choices=NETWORKS)
@@ -52,6 +63,7 @@ def main() -> None:
     scores = {
         "float": floats.scores(network, weights, x),
         "int8": np.concatenate([values[OUTPUT] for values in integers.batches(model, x)]),
+        "golden": golden_scores(model, pictures),
     }
     given = {name: answers(table) for name, table in scores.items()}
     report = {
@@ -59,6 +71,7 @@ def main() -> None:
         "held_out_pictures": len(labels),
         "answers_that_differ": int((given["float"] != given["int8"]).sum()),
         "int8_ties": tied(scores["int8"]),
+        "golden_scores_that_differ": int((scores["int8"] != scores["golden"]).sum()),
         "layers": work.report(model, x[:WORK_PICTURES]),
         "work_pictures": WORK_PICTURES,
         "calibration_pictures": CALIBRATION_PICTURES,

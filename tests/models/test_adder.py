@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from models.adder import floats, graph, integers, work
+from models.adder import evaluate, floats, graph, integers, work
 from models.adder.data import DEFAULT_DATA
 from models.adder.networks import NETWORKS, AdderNet
 from models.adder.quantise import ranges
@@ -82,6 +82,8 @@ def test_the_record_is_good_enough(network, record):
     assert record["held_out_pictures"] == HELD_OUT[network.name]
     assert min(top1.values()) >= LEAST_TOP1[network.name]
     assert abs(top1["int8"] - top1["float"]) <= MOST_LOST
+    assert top1["golden"] == top1["int8"]
+    assert record["golden_scores_that_differ"] == 0
 
 
 def test_the_readme_says_what_the_record_says(network, record):
@@ -200,6 +202,12 @@ def test_golden_gives_the_same_values(network, model):
         maps = golden.run(load_picture(path, golden))[-len(names) :]
         for name, y in zip(names, maps, strict=True):
             assert np.array_equal(y, values[pooled.get(name, name)][n].transpose(1, 2, 0)), name
+
+
+def test_the_scores_of_a_measurement_are_golden_s(network, model):
+    _, pixels, _ = sample_pictures(network)
+    scores = integers.run(model, floats.to_input(pixels))[graph.OUTPUT]
+    assert np.array_equal(evaluate.golden_scores(model, pixels), scores)
 
 
 @pytest.mark.bench
