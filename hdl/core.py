@@ -142,8 +142,8 @@ class Core(wiring.Component):
                 cluster.load.eq(control.load),
                 cluster.word.eq(banks.words[i]),
                 banks.requests[i].eq(cluster.request),
-                cluster.row.eq(drain.row),
-                cluster.chunk.eq(drain.chunk),
+                cluster.row.eq(drain.rows[i]),
+                cluster.chunk.eq(drain.chunks[i]),
                 drain.sums[i].eq(cluster.sums),
                 cluster.release.eq(drain.release[i]),
             ]

@@ -198,9 +198,10 @@ class Clusters:
             ctx.set(dut.pending, of_clusters(standing))
             ctx.set(dut.rows2, of_clusters([bool(q) and len(q[0].sums) == 2 for q in queues]))
             ctx.set(dut.last, of_clusters([bool(q) and q[0].last for q in queues]))
-            first = ctx.get(dut.chunk) * width
-            sums = shadow[:, ctx.get(dut.row), first : first + width]
-            ctx.set(dut.sums, sums.tolist())
+            rows, chunks = ctx.get(dut.rows), ctx.get(dut.chunks)
+            places = [(c, rows >> c & 1, chunks[c] * width) for c in range(len(shadow))]
+            sums = [shadow[c, row, first : first + width].tolist() for c, row, first in places]
+            ctx.set(dut.sums, sums)
             now = await self._tick(ctx)
             cycles.append(now)
             for team, queue in enumerate(queues):
@@ -218,8 +219,8 @@ class Clusters:
                 dut.arm,
                 dut.returned,
                 dut.pending,
-                dut.row,
-                dut.chunk,
+                dut.rows[0],
+                dut.chunks[0],
                 dut.release,
                 dut.closing,
                 dut.busy,
