@@ -118,7 +118,7 @@ CLUSTER_WORD: tuple[tuple[str, int], ...] = (
     ("stripe_step", 4),
     ("first_col", 12),  # output columns [first_col, end_col), even when pooling
     ("end_col", 12),
-    ("lanes", 5),  # lanes with a real output channel, for the operation counter
+    ("lanes", 6),  # lanes with a real output channel, for the operation counter
     ("first_address", 14),  # bank words before the first input column that is read
     ("first_bank", 3),  # bank of that column's first word in row 0
 )

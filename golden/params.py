@@ -90,8 +90,8 @@ class Build:
 
         need(self.clusters in (1, 2, 4, 8), f"clusters must be 1, 2, 4 or 8, not {self.clusters}")
         need(
-            self.lanes_per_cluster in (2, 4, 8, 16),
-            f"lanes_per_cluster must be 2, 4, 8 or 16, not {self.lanes_per_cluster}",
+            self.lanes_per_cluster in (2, 4, 8, 16, 32),
+            f"lanes_per_cluster must be 2, 4, 8, 16 or 32, not {self.lanes_per_cluster}",
         )
         need(self.act_bits in (8, 16), f"act_bits must be 8 or 16, not {self.act_bits}")
         need(self.weight_bits in (8, 16), f"weight_bits must be 8 or 16, not {self.weight_bits}")
@@ -287,13 +287,13 @@ PRESETS: dict[str, Build] = {
         ),
         Build(
             name="ecp5_85f",
-            clusters=8,
-            lanes_per_cluster=16,
+            clusters=4,
+            lanes_per_cluster=32,
             act_bits=16,
             weight_bits=16,
             acc_bits=38,
             weight_words=1024,
-            map_words=1024,
+            map_words=2048,
             max_pool=False,
         ),
         Build(

@@ -28,7 +28,7 @@ S16 = TensorFormat(16, signed=True, scale=1.0)
 
 #: Builds from one bank to eight, and lanes from roomy to so small that small layers go in tiles.
 BUILDS = (
-    TINY.replace(name="one", clusters=1, lanes_per_cluster=16, word_pixels=16),
+    TINY.replace(name="one", clusters=1, lanes_per_cluster=32, word_pixels=16),
     TINY,
     TINY8,
     UP5K,

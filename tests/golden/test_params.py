@@ -39,8 +39,8 @@ def test_an_unknown_preset_names_the_known_ones():
         ({"clusters": 0}, r"clusters must be 1, 2, 4 or 8, not 0"),
         ({"clusters": 3}, r"clusters must be 1, 2, 4 or 8, not 3"),
         ({"clusters": 16}, r"clusters must be 1, 2, 4 or 8, not 16"),
-        ({"lanes_per_cluster": 1}, r"lanes_per_cluster must be 2, 4, 8 or 16, not 1"),
-        ({"lanes_per_cluster": 12}, r"lanes_per_cluster must be 2, 4, 8 or 16, not 12"),
+        ({"lanes_per_cluster": 1}, r"lanes_per_cluster must be 2, 4, 8, 16 or 32, not 1"),
+        ({"lanes_per_cluster": 12}, r"lanes_per_cluster must be 2, 4, 8, 16 or 32, not 12"),
         ({"act_bits": 12}, r"act_bits must be 8 or 16, not 12"),
         ({"weight_bits": 4}, r"weight_bits must be 8 or 16, not 4"),
         ({"pe": "xnor"}, r"pe must be 'mac' or 'l1', not 'xnor'"),
@@ -88,6 +88,7 @@ def test_memories_have_at_least_two_words_and_no_more_than_the_descriptor_can_na
         {"acc_bits": 24, "k_max": 1, "acc_words": 4, "requant": ("scale",)},
         {"drain": 4, "acc_words": 256},
         {"lanes_per_cluster": 16, "drain": 8},
+        {"lanes_per_cluster": 32, "drain": 8},
         {"acc_bits": 48, "k_max": 7, "map_words": (1 << FIELDS["first_address"]) - 1},
     ],
 )

@@ -34,7 +34,7 @@ BUILDS = {
         preset("up5k"),
         preset("nullhop"),
         TINY.replace(name="one_cluster", clusters=1, lanes_per_cluster=2),
-        preset("tiny8").replace(name="two_beats", clusters=4, lanes_per_cluster=16),
+        preset("tiny8").replace(name="four_beats", clusters=4, lanes_per_cluster=32),
     )
 }
 ALL_LOADS = (1 << LOAD_BITS) - 1
