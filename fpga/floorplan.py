@@ -2,8 +2,8 @@
 
 Clusters share hardly anything but a map word per cycle. Left alone, nextpnr mixes the cells of all
 of them, and half of the part's wires go to bringing together what belongs together. Each cluster
-gets an area of its own instead, held by the sites of its lanes' multipliers and weight memories,
-which are fixed; all else gathers around them.
+gets one or several areas of its own instead, held by the sites of its lanes' multipliers and weight
+memories, which are fixed; all else gathers around them.
 """
 
 import re
@@ -15,7 +15,7 @@ _LANE = re.compile(r"(?:^|\.)cluster_(\d+)\.lane_(\d+)\.")
 
 @dataclass(frozen=True)
 class Area:
-    """Sites for the lanes of one cluster, by cell type, from left to right."""
+    """Sites for lanes of one cluster, by cell type, from left to right."""
 
     sites: Mapping[str, tuple[str, ...]]
 
@@ -29,8 +29,9 @@ def _lfe5u_85f() -> tuple[Area, ...]:
     """Three rows of multipliers, each with a row of block RAMs below it, in three parts each.
 
     Where the sites are is what nextpnr 0.10 says of a netlist that takes them all. The area in the
-    middle is left to what all clusters share.
+    middle is left to what all clusters share; the others stand clockwise around it.
     """
+    top, middle, bottom = (10, 22), (34, 46), (58, 70)  # rows of multipliers and of block RAMs
     blocks = [*range(4, 59, 9), *range(69, 115, 9)]
     multipliers = tuple(
         (x + offset, f"MULT18_{z}")
@@ -45,13 +46,16 @@ def _lfe5u_85f() -> tuple[Area, ...]:
                 "DP16KD": _sites(ram_row, rams, third),
             }
         )
-        for multiplier_row, ram_row in ((10, 22), (34, 46), (58, 70))
-        for third in range(3)
-        if (multiplier_row, third) != (34, 1)
+        for (multiplier_row, ram_row), third in (
+            *((top, third) for third in range(3)),
+            (middle, 2),
+            *((bottom, third) for third in reversed(range(3))),
+            (middle, 0),
+        )
     )
 
 
-#: Per device: an area for each cluster.
+#: Per device: the areas, neighbours one after the other.
 AREAS = {"lfe5u-85f": _lfe5u_85f()}
 
 
@@ -76,8 +80,9 @@ def fix_sites(design: dict, device: str) -> bool:
 def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
     """Return the cells that have a fixed site, and the site, as nextpnr names both.
 
-    Nothing is fixed on a device without areas, or where a cluster has more lanes than its area has
-    sites, or lanes with more than one cell of a kind.
+    The clusters share the areas evenly, each taking neighbours. Nothing is fixed on a device
+    without areas, or where a cluster has more lanes than its areas have sites, or lanes with more
+    than one cell of a kind.
 
     Parameters
     ----------
@@ -92,12 +97,12 @@ def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
         if (lane := _LANE.search(name)) and any(kind in area.sites for area in areas):
             of_lane = lanes.setdefault((int(lane[1]), kind), {})
             of_lane.setdefault(int(lane[2]), []).append(name)
-    return {
-        names[0]: site
-        for (cluster, kind), of_kind in lanes.items()
-        if cluster < len(areas) and len(of_kind) <= len(areas[cluster].sites[kind])
-        for names, site in zip(
-            (of_kind[lane] for lane in sorted(of_kind)), areas[cluster].sites[kind], strict=False
-        )
-        if len(names) == 1
-    }
+    share = len(areas) // (1 + max((cluster for cluster, _ in lanes), default=0))
+    found: dict[str, str] = {}
+    for (cluster, kind), of_kind in lanes.items():
+        own = areas[cluster * share : (cluster + 1) * share]
+        sites = [site for area in own for site in area.sites[kind]]
+        if len(of_kind) <= len(sites):
+            names = (of_kind[lane] for lane in sorted(of_kind))
+            found |= {of[0]: site for of, site in zip(names, sites, strict=False) if len(of) == 1}
+    return found

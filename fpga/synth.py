@@ -16,6 +16,7 @@ import amaranth
 from amaranth.lib import wiring
 
 from fpga import reports
+from fpga.clocknet import promote_resets
 from fpga.devices import LARGE_LUTS, PINS, Device
 from fpga.floorplan import fix_sites
 from fpga.tools import SynthError, run, tool_version
@@ -101,9 +102,12 @@ def synthesise(
     place = device.options(total["lut"])
     netlist = f"../{synthesis.name}/{_NETLIST}"
     files = {PINS: device.pins}
-    if total["lut"] > LARGE_LUTS and fix_sites(design := _load(synthesis / _NETLIST), device.name):
-        files[_NETLIST] = json.dumps(design)
-        netlist = _NETLIST
+    if total["lut"] > LARGE_LUTS:
+        design = _load(synthesis / _NETLIST)
+        fixed, promoted = fix_sites(design, device.name), promote_resets(design)
+        if fixed or promoted:
+            files[_NETLIST] = json.dumps(design)
+            netlist = _NETLIST
     command = ("--json", netlist, "--report", "report.json", *place)
     with step("packing"):
         packing = run(device.nextpnr, (*command, "--pack-only"), files)

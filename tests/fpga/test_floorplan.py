@@ -26,14 +26,16 @@ def cells(clusters: int, lanes: int) -> dict[str, str]:
     return found
 
 
-def test_every_lane_has_sites_of_its_own_in_its_cluster_s_area():
-    build = preset("ecp5_85f")
+@pytest.mark.parametrize("build", [preset("ecp5_85f"), preset("nullhop")], ids=lambda b: b.name)
+def test_every_lane_has_sites_of_its_own_in_its_cluster_s_areas(build):
     plan = floorplan(PART, cells(build.clusters, build.lanes_per_cluster))
     assert len(plan) == len(set(plan.values())) == 2 * build.lanes
+    share = len(AREAS[PART]) // build.clusters
     for name, site in plan.items():
         cluster = int(name.split(".")[1].removeprefix("cluster_"))
         kind = "DP16KD" if "weights" in name else "MULT18X18D"
-        assert site in AREAS[PART][cluster].sites[kind]
+        own = AREAS[PART][cluster * share : (cluster + 1) * share]
+        assert any(site in area.sites[kind] for area in own)
 
 
 def test_areas_share_no_site_and_lie_on_the_part():
@@ -63,11 +65,18 @@ def test_lanes_stand_from_left_to_right():
     ("device", "netlist"),
     [
         ("lfe5u-25f", cells(8, 16)),
-        (PART, cells(1, 20)),
+        (PART, cells(9, 16)),
+        (PART, cells(8, 20)),
         (PART, {"dut.lane_0.weights.ram.words.0.0": "DP16KD"}),
         (PART, {f"dut.cluster_0.lane_0.weights.ram.words.0.{n}": "DP16KD" for n in range(2)}),
     ],
-    ids=["no areas", "more lanes than sites", "no cluster", "two memories a lane"],
+    ids=[
+        "no areas",
+        "more clusters than areas",
+        "more lanes than sites",
+        "no cluster",
+        "two memories a lane",
+    ],
 )
 def test_nothing_is_fixed(device, netlist):
     assert floorplan(device, netlist) == {}

@@ -1,0 +1,54 @@
+"""High fan-out resets on the part's clock network, for a tool that puts clocks alone there."""
+
+from collections import Counter
+
+#: Flip-flops that a net resets from which on it goes over the clock network.
+LEAST_RESETS = 10_000
+
+
+def promote_resets(design: dict) -> bool:
+    """Drive nets that reset very many flip-flops over the clock network; return if there are any.
+
+    The ECP5's clock network reaches the resets of its flip-flops, too; left on ordinary wires, a
+    reset takes some in almost every tile.
+
+    Parameters
+    ----------
+    design : dict
+        A flat netlist of the ECP5 as Yosys writes it, its top module named "top"; each net gets a
+        clock buffer of its own.
+    """
+    cells = design["modules"]["top"]["cells"]
+    resets = Counter(
+        bit
+        for cell in cells.values()
+        if cell["type"] == "TRELLIS_FF"
+        for bit in cell["connections"].get("LSR", ())
+        if isinstance(bit, int)
+    )
+    promoted = [bit for bit, number in resets.items() if number >= LEAST_RESETS]
+    free = 1 + max(
+        (
+            bit
+            for cell in cells.values()
+            for bits in cell["connections"].values()
+            for bit in bits
+            if isinstance(bit, int)
+        ),
+        default=0,
+    )
+    buffered = {bit: free + n for n, bit in enumerate(promoted)}
+    for cell in cells.values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                cell["connections"][port] = [buffered.get(bit, bit) for bit in bits]
+    for bit, buffer in buffered.items():
+        cells[f"reset_buffer_{bit}"] = {
+            "hide_name": 0,
+            "type": "DCCA",
+            "parameters": {},
+            "attributes": {},
+            "port_directions": {"CLKI": "input", "CE": "input", "CLKO": "output"},
+            "connections": {"CLKI": [bit], "CE": ["1"], "CLKO": [buffer]},
+        }
+    return bool(promoted)
