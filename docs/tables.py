@@ -4,18 +4,19 @@
     python docs/tables.py --check    # says whether they are what it would write
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; `TABLES` has the function of each
-name. Records are JSON and text below docs/figures and openhop/records, and
-models/fashion/accuracy.json.
+name. Records are JSON and text below docs/figures, openhop/records and fpga,
+and the networks' accuracy.json.
 """
 
 import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fpga.logic import best
 from golden.params import PRESETS, Build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,8 @@ LINE = 119
 
 #: Input channels from which on a 3x3 layer counts for the headline, as `openhop run` has it.
 WIDE_CHANNELS = 64
+
+FAMILIES = {"ecp5": "ECP5", "ice40": "iCE40"}
 
 PURPOSES = {
     "tiny": "tests; compiles in seconds",
@@ -295,13 +298,54 @@ def adders() -> str:
             f"{run['correct']} of {run['images']}",
             "all equal" if exact else "NOT equal",
             f"{run['total']['cycles'] / run['images']:,.0f}",
-            *(percent(measured["top1"][kind]) for kind in ("float", "int8")),
+            *(percent(measured["top1"][kind]) for kind in ("float", "golden")),
             held_out,
         ]
 
     header = ("command", "builds", "labels right", "values and cycles", "cycles per picture")
     rows = [row("digits-adder", "digits_adder_l1"), row("fashion-adder", "fashion_adder")]
-    return markdown((*header, "float", "8 bits", "held-out pictures"), rows, left=4)
+    return markdown((*header, "float", "8 bits, golden", "held-out pictures"), rows, left=4)
+
+
+def logic() -> str:
+    """LUTs with multipliers and without, of each part in the structure that saves most."""
+    found = json.loads((ROOT / "fpga" / "logic.json").read_text())
+
+    def row(item: Mapping[str, Any]) -> list[str]:
+        target = item["target"]
+        return [
+            item["part"],
+            item["structure"],
+            FAMILIES[item["family"]],
+            str(item["bits"]),
+            f"{item['mac']:,} ({item['multiplier']})",
+            f"{item['l1']:,}",
+            percent(item["saving"]),
+            percent(target) if target else "",
+            f"{item['mac_dsp']:,} + {item['dsp']} DSP",
+        ]
+
+    header = ("part", "structure", "family", "bits", "MAC, LUTs", "L1, LUTs", "saved", "target")
+    return markdown((*header, "MAC with DSP blocks"), map(row, best(found["rows"])), left=3)
+
+
+def logic_speed() -> str:
+    """Frequency of arrays and clusters with multipliers and without."""
+    found = json.loads((ROOT / "fpga" / "logic.json").read_text())
+
+    def row(item: dict[str, Any]) -> list[str]:
+        speed, kind = item["fmax_mhz"], item["flow"] if item["pe"] == "mac" else "none"
+        return [
+            item["part"],
+            str(item["bits"]),
+            kind,
+            f"{item['lut']:,}",
+            str(item["dsp"]),
+            f"{speed['median']:.1f}" if speed else "does not fit",
+        ]
+
+    header = ("part", "bits", "multiplier", "LUTs", "DSP", "MHz")
+    return markdown(header, map(row, found["speeds"]))
 
 
 def adder_work() -> str:
@@ -351,6 +395,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "adders": adders,
     "adder_work": adder_work,
     "dead_weights": dead_weights,
+    "logic": logic,
+    "logic_speed": logic_speed,
 }
 
 
