@@ -7,10 +7,11 @@ LEAST_RESETS = 10_000
 
 
 def promote_resets(design: dict) -> bool:
-    """Drive nets that reset very many flip-flops over the clock network; return if there are any.
+    """Reset flip-flops over the clock network where a net resets very many; say whether one does.
 
     The ECP5's clock network reaches the resets of its flip-flops, too; left on ordinary wires, a
-    reset takes some in almost every tile.
+    reset takes some in almost every tile. LUTs that look at the same net stay on ordinary wires:
+    from the clock network, nextpnr would lock the tile's ways to their inputs for them.
 
     Parameters
     ----------
@@ -39,9 +40,9 @@ def promote_resets(design: dict) -> bool:
     )
     buffered = {bit: free + n for n, bit in enumerate(promoted)}
     for cell in cells.values():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                cell["connections"][port] = [buffered.get(bit, bit) for bit in bits]
+        if cell["type"] == "TRELLIS_FF" and "LSR" in cell["connections"]:
+            (bit,) = cell["connections"]["LSR"]
+            cell["connections"]["LSR"] = [buffered.get(bit, bit)]
     for bit, buffer in buffered.items():
         cells[f"reset_buffer_{bit}"] = {
             "hide_name": 0,

@@ -109,7 +109,8 @@ def _ecp5(size: str, lut: int, bram: int, dsp: int) -> Device:
         ),
         # From a pin that is not a clock pin, router2 finds no way to the clock network.
         pins='LOCATE COMP "clk" SITE "G2";\n',
-        large_options=("--placer", "static", "--router", "router2"),
+        # Static placement fills tiles to the last LUT, which leaves routers no way.
+        large_options=("--placer", "heap", "--placer-heap-beta", "0.75", "--router", "router2"),
         lut=lut,
         ff=lut,
         bram=bram,
