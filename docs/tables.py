@@ -12,17 +12,17 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpga.logic import best
+import adder_tables
+from table_text import FIGURES, ROOT, markdown, percent, record
+
 from golden.params import PRESETS, Build
 
-ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 L1_PAGE = ROOT / "docs" / "l1.md"
-FIGURES = ROOT / "docs" / "figures"
 RUN = "fashion_nullhop"
 
 #: Characters of a line of text.
@@ -30,8 +30,6 @@ LINE = 119
 
 #: Input channels from which on a 3x3 layer counts for the headline, as `openhop run` has it.
 WIDE_CHANNELS = 64
-
-FAMILIES = {"ecp5": "ECP5", "ice40": "iCE40"}
 
 PURPOSES = {
     "tiny": "tests; compiles in seconds",
@@ -43,22 +41,6 @@ PURPOSES = {
     "nullhop8": "the same, beside `nullhop_l1`",
     "nullhop_l1": "the same for adder layers",
 }
-
-
-def record(name: str) -> dict[str, Any]:
-    """Read a record of docs/figures."""
-    return json.loads((FIGURES / f"{name}.json").read_text())
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Return a table whose first `left` columns are text, the others figures."""
-    rule = ["---" if index < left else "---:" for index in range(len(header))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
-
-
-def percent(share: float) -> str:
-    """Write a share as a percentage."""
-    return f"{100 * share:.1f} %"
 
 
 def output() -> str:
@@ -268,119 +250,6 @@ def presets() -> str:
     return markdown((*header, "drain", "requantisers"), map(row, PRESETS.values()), left=2)
 
 
-def density() -> str:
-    """Cycles over the share of zeros, on both kinds of lanes."""
-    run = json.loads((ROOT / "openhop/records/density-nullhop8+nullhop_l1.json").read_text())
-
-    def row(point: dict[str, Any]) -> list[str]:
-        mac, l1 = point["mac"], point["l1"]
-        lanes = PRESETS["nullhop_l1"].lanes
-        cycles = (mac["cycles"], l1["cycles"], l1["cycles_model"], mac["dense_ops"] // lanes)
-        shares = (percent(l1[name]) for name in ("utilisation", "efficiency"))
-        return [percent(point["zeros"]), *(f"{count:,}" for count in cycles), *shares]
-
-    header = ("zeros", "`nullhop8`", "`nullhop_l1`", "model", "dense", "utilisation", "efficiency")
-    return markdown(header, map(row, run["points"]), left=0)
-
-
-def adders() -> str:
-    """The AdderNets: accuracy, and a run of their sample pictures in RTL."""
-
-    def row(model: str, figures: str) -> list[str]:
-        run = record(figures)
-        folder = ROOT / "models" / model.replace("-", "_")
-        measured = json.loads((folder / "accuracy.json").read_text())
-        held_out = f"{measured['held_out_pictures']:,}"
-        exact = run["bit_exact"] and run["total"]["cycles"] == run["total"]["cycles_model"]
-        return [
-            f"`openhop run {model}`",
-            f"`{run['preset']}`",
-            f"{run['correct']} of {run['images']}",
-            "all equal" if exact else "NOT equal",
-            f"{run['total']['cycles'] / run['images']:,.0f}",
-            *(percent(measured["top1"][kind]) for kind in ("float", "golden")),
-            held_out,
-        ]
-
-    header = ("command", "builds", "labels right", "values and cycles", "cycles per picture")
-    rows = [row("digits-adder", "digits_adder_l1"), row("fashion-adder", "fashion_adder")]
-    return markdown((*header, "float", "8 bits, golden", "held-out pictures"), rows, left=4)
-
-
-def logic() -> str:
-    """LUTs with multipliers and without, of each part in the structure that saves most."""
-    found = json.loads((ROOT / "fpga" / "logic.json").read_text())
-
-    def row(item: Mapping[str, Any]) -> list[str]:
-        target = item["target"]
-        return [
-            item["part"],
-            item["structure"],
-            FAMILIES[item["family"]],
-            str(item["bits"]),
-            f"{item['mac']:,} ({item['multiplier']})",
-            f"{item['l1']:,}",
-            percent(item["saving"]),
-            percent(target) if target else "",
-            f"{item['mac_dsp']:,} + {item['dsp']} DSP",
-        ]
-
-    header = ("part", "structure", "family", "bits", "MAC, LUTs", "L1, LUTs", "saved", "target")
-    return markdown((*header, "MAC with DSP blocks"), map(row, best(found["rows"])), left=3)
-
-
-def logic_speed() -> str:
-    """Frequency of arrays and clusters with multipliers and without."""
-    found = json.loads((ROOT / "fpga" / "logic.json").read_text())
-
-    def row(item: dict[str, Any]) -> list[str]:
-        speed, kind = item["fmax_mhz"], item["flow"] if item["pe"] == "mac" else "none"
-        return [
-            item["part"],
-            str(item["bits"]),
-            kind,
-            f"{item['lut']:,}",
-            str(item["dsp"]),
-            f"{speed['median']:.1f}" if speed else "does not fit",
-        ]
-
-    header = ("part", "bits", "multiplier", "LUTs", "DSP", "MHz")
-    return markdown(header, map(row, found["speeds"]))
-
-
-def adder_work() -> str:
-    """Operations and cycles of an AdderNet's layers, per picture."""
-    run, dead = record("digits_adder_l1"), record("dead_weights_digits")
-    images, lanes = run["images"], PRESETS[run["preset"]].lanes
-
-    def row(name: str, layer: dict[str, Any], live: int) -> list[str]:
-        dense, useful = layer["dense_ops"], layer["useful_ops"]
-        cycles = [dense / lanes, layer["cycles"], layer["cycles_compute"], useful / lanes]
-        shares = [useful / dense, live / dense]
-        per_picture = [f"{count / images:,.0f}" for count in (dense, *cycles)]
-        return [name, per_picture[0], *map(percent, shares), *per_picture[1:]]
-
-    live = [layer["live_ops"] for layer in dead["layers"]]
-    rows = [
-        row(layer["name"], layer, alive) for layer, alive in zip(run["layers"], live, strict=True)
-    ]
-    header = ("layer", "dense operations", "x = 0 skipped", "w <= 0 too", "dense cycles", "cycles")
-    total = row("**total**", run["total"], sum(live))
-    return markdown((*header, "compute", "ideal"), [*rows, total])
-
-
-def dead_weights() -> str:
-    """What is left of an AdderNet's visits in lockstep, if dead weights were skipped."""
-
-    def row(layer: dict[str, Any]) -> list[str]:
-        ways = (layer["visits_left"], layer["visits_left_ordered"])
-        shares = [way[lanes] for way in ways for lanes in ("16", "8", "4", "2")]
-        return [layer["name"], *map(percent, (*shares, layer["visits_left_apart"]))]
-
-    lanes = ("16 lanes", "8", "4", "2", "16 ordered", "8", "4", "2", "own lists")
-    return markdown(("layer", *lanes), map(row, record("dead_weights_digits")["layers"]))
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "output": output,
     "headline": headline,
@@ -391,12 +260,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fpga": fpga,
     "speed": speed,
     "presets": presets,
-    "density": density,
-    "adders": adders,
-    "adder_work": adder_work,
-    "dead_weights": dead_weights,
-    "logic": logic,
-    "logic_speed": logic_speed,
+    **adder_tables.TABLES,
 }
 
 
