@@ -217,9 +217,13 @@ class BareLane(wiring.Component):
         term = self._term(m)
         latest, read = Signal(self.acc_bits), self._read(m)
         old = Old(self.forward_2, read, latest)
-        # The term of a step that takes a finished sum is 0.
-        done = old.plus(m, term) if self._carry_mux else old.value()
-        m.d.comb += self.total_2.eq(done if self._carry_mux else done + term)
+        if self._carry_mux:
+            # The term of a step that takes a finished sum is 0.
+            done = total = old.plus(m, term)
+        else:
+            done = old.value()
+            total = done + term
+        m.d.comb += self.total_2.eq(total)
         m.d.sync += latest.eq(self.total_2)
         for row, value in enumerate(self.shadow):
             with m.If(self.take_2[row]):

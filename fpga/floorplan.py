@@ -28,7 +28,7 @@ def _sites(row: int, columns: tuple[tuple[int, str], ...], third: int) -> tuple[
 def _lfe5u_85f() -> tuple[Area, ...]:
     """Three rows of multipliers, each with a row of block RAMs below it, in three parts each.
 
-    Where the sites are is what nextpnr 0.10 says of a netlist that takes them all. The area in the
+    Where the sites are is what nextpnr 0.11 says of a netlist that takes them all. The area in the
     middle is left to what all clusters share; the others stand clockwise around it.
     """
     top, middle, bottom = (10, 22), (34, 46), (58, 70)  # rows of multipliers and of block RAMs
