@@ -6,6 +6,7 @@ import numpy as np
 
 from compiler.cuts import Piece
 from compiler.passes import LayerPlan, PassPlan
+from golden.descriptor import PassDescriptor
 from golden.network import Conv
 from golden.params import Build, ceil_div
 from golden.requant import Scale
@@ -45,9 +46,7 @@ def _pass_words(plan: LayerPlan, pass_plan: PassPlan) -> Iterator[np.ndarray]:
                 stop = start + d.tile_words
             pixels = build.word_pixels
             inputs = slice(start * pixels, min(stop * pixels, layer.in_channels))
-            parts.append(
-                _weights(layer, weights, channels, inputs, pass_plan.piece, uniform=d.uniform)
-            )
+            parts.append(_weights(layer, weights, channels, inputs, pass_plan.piece, d))
         packed = [pack_weights(part.reshape(len(part), -1), build) for part in parts]
         tiles.append(np.concatenate(packed))
     yield from tiles * (d.loads // d.tiles)
@@ -59,14 +58,18 @@ def _weights(
     outputs: slice,
     inputs: slice,
     piece: Piece,
-    *,
-    uniform: bool,
+    d: PassDescriptor,
 ) -> np.ndarray:
-    """A layer's weights of some channels for some others, zeros where their groups differ."""
-    if uniform:
+    """A layer's weights of some channels for some others, zeros where their groups differ.
+
+    In a depthwise pass, of every channel for itself.
+    """
+    if d.uniform:
         weights = weights[:, :, :1, :1]
     else:
         weights = weights[:, :, slice(*piece.rows), slice(*piece.cols)]
+    if d.depthwise:
+        return weights[outputs]
     if layer.groups == 1:
         return weights[outputs, inputs]
     ins, outs = layer.in_channels // layer.groups, layer.out_channels // layer.groups

@@ -68,8 +68,9 @@ class Planner:
         self.windows = cut_columns(0, cols, windows, even=layer.pool)
         self.pieces = kernel_pieces(layer, build)
         parts = grouped(layer, build) if layer.groups > 1 and task.own_blocks else None
-        if parts is None:
-            parts = ungrouped(layer, build, task.out_block)
+        alone = layer.in_channels == layer.groups == layer.out_channels
+        self.depthwise = build.depthwise and alone and parts is not None
+        parts = parts or ungrouped(layer, build, task.out_block)
         self.parts = parts
         self.splits = {
             (part, window): self._split(part, window) for part in parts for window in self.windows
@@ -178,10 +179,12 @@ class Planner:
         layer, build = self.layer, self.build
         capacity = self._layout(part).capacity
         resident = capacity >= self.in_shape[0]
-        channels = min(
-            part.slice_words * build.word_pixels,
-            layer.in_channels - part.first_word * build.word_pixels,
-        )
+        channels = 1
+        if not self.depthwise:
+            channels = min(
+                part.slice_words * build.word_pixels,
+                layer.in_channels - part.first_word * build.word_pixels,
+            )
         stripes = ceil_div(ceil_div(band[1] - band[0], 2), split.down)
         return choose_tiling(
             layer.name,
@@ -230,6 +233,7 @@ class Planner:
         turn = layout.col_words * layout.scan_rows
         left = layer.pads[1] - piece.cols[0]
         size = 1 if self.uniform else piece.height * piece.width
+        size = 0 if self.depthwise else size
         ring = min(height, layout.capacity)
         shift = layer.requant if isinstance(layer.requant, Shift) else None
         low, high = layer.clamp
@@ -292,6 +296,7 @@ class Planner:
             uniform=self.uniform,
             continues=False,
             stays=False,
+            depthwise=self.depthwise,
             clusters=tuple(
                 self._work(part, split, layout, (rows, left), cluster)
                 for cluster in range(build.clusters)

@@ -34,7 +34,8 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("kernel_w", 3),
         ("pad_top", 12),  # signed: where the kernel's first row is above the map
         ("pad_left", 12),  # signed
-        ("kernel_size", 6),  # weights of a channel: kernel_h x kernel_w, 1 if `uniform`
+        # Weights of an input channel: kernel_h x kernel_w, 1 if `uniform`, 0 if `depthwise`.
+        ("kernel_size", 6),
         ("groups", 4),  # groups of lanes in this pass, each one cluster wide
         ("alone", 1),  # the pass's one load of weights lies across both halves of the memory
         ("maximum", 1),  # accumulators keep the largest product instead of the sum
@@ -62,7 +63,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("clamp_low", 17),  # signed; ReLU is clamp_low = out_zero
         ("clamp_high", 17),
         ("tile_weights", 13),  # weights per lane of every tile but the last
-        ("word_step", 10),  # weights of one map word: word_pixels x kernel_size
+        ("word_step", 11),  # weights of one map word: word_pixels x kernel_size
     ),
     (
         ("ring_rows", 12),  # input rows that fit in the map banks
@@ -105,6 +106,7 @@ PASS_WORDS: tuple[tuple[tuple[str, int], ...], ...] = (
         ("uniform", 1),  # all taps of a channel have one weight
         ("continues", 1),  # the sums go on from the pass before
         ("stays", 1),  # the sums stay for the pass after
+        ("depthwise", 1),  # lanes take the pixels of their own channels, a map word in a visit
     ),
 )
 
@@ -210,6 +212,7 @@ class PassDescriptor:
     uniform: bool
     continues: bool
     stays: bool
+    depthwise: bool
     clusters: tuple[ClusterWork, ...]
 
     @property

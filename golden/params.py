@@ -68,7 +68,7 @@ class Build:
     weight_words: int
     #: Words of one map bank; there are as many banks as clusters.
     map_words: int
-    #: Pixels of one map word; divides the 16 pixels of a sparsity map.
+    #: Pixels of one map word: 4, 8, or the 16 of one or two sparsity maps.
     word_pixels: int = 8
     #: Largest kernel edge.
     k_max: int = 7
@@ -80,6 +80,9 @@ class Build:
     requant: tuple[str, ...] = ("shift", "scale")
     #: Whether accumulators can keep the largest product: max-pools other than the fused 2x2 one.
     max_pool: bool = True
+    #: Whether lanes can take the pixels of their own channels, a map word in a visit, in depthwise
+    #: layers and pools.
+    depthwise: bool = False
     #: Width of the map and control streams.
     bus_bits: int = 64
 
@@ -103,8 +106,8 @@ class Build:
         need(self.pe == "mac" or not self.max_pool, "with pe='l1', max_pool must be False")
         need(24 <= self.acc_bits <= 48, f"acc_bits must be 24 to 48, not {self.acc_bits}")
         need(
-            self.word_pixels in (4, 8, 16),
-            f"word_pixels must be 4, 8 or 16, not {self.word_pixels}",
+            self.word_pixels in (4, 8, 16, 32),
+            f"word_pixels must be 4, 8, 16 or 32, not {self.word_pixels}",
         )
         need(
             2 <= self.weight_words <= WEIGHT_WORDS_MAX,
@@ -119,10 +122,21 @@ class Build:
             2 * self.window <= self.acc_words <= ACC_WORDS_MAX,
             f"acc_words must be {2 * self.window} to {ACC_WORDS_MAX}, not {self.acc_words}",
         )
+        team = self.word_pixels // self.lanes_per_cluster
+        need(
+            not self.depthwise
+            or (
+                self.pe == "mac"
+                and self.word_pixels % self.lanes_per_cluster == 0
+                and team <= self.clusters
+            ),
+            "with depthwise=True, pe must be 'mac', and word_pixels be the lanes of 1 to clusters "
+            f"clusters, not {self.word_pixels}",
+        )
         need(self.bus_bits == 64, f"bus_bits must be 64, not {self.bus_bits}")
         need(
-            self.drain in (1, 2, 4, 8) and self.lanes_per_cluster % self.drain == 0,
-            f"drain must be 1, 2, 4 or 8 and divide lanes_per_cluster, not {self.drain}",
+            self.drain in (1, 2, 4, 8, 16) and self.lanes_per_cluster % self.drain == 0,
+            f"drain must be 1, 2, 4, 8 or 16 and divide lanes_per_cluster, not {self.drain}",
         )
         need(
             bool(self.requant) and set(self.requant) <= {"shift", "scale"},
@@ -169,9 +183,14 @@ class Build:
         return max(8, 2 * self.clusters)
 
     @property
+    def step_pixels(self) -> int:
+        """Pixels that the intake expands in a step: a map word, of a wide one that of a map."""
+        return min(self.word_pixels, 16)
+
+    @property
     def intake_bytes(self) -> int:
-        """Bytes of the intake's unpacking buffer: one full map word and one bus word."""
-        return max(self.word_pixels * self.act_bytes, 8) + self.bus_bytes
+        """Bytes of the intake's unpacking buffer: the pixels of a step and one bus word."""
+        return max(self.step_pixels * self.act_bytes, 8) + self.bus_bytes
 
     @property
     def requant_latency(self) -> int:
@@ -302,12 +321,13 @@ PRESETS: dict[str, Build] = {
             lanes_per_cluster=16,
             act_bits=16,
             weight_bits=16,
-            acc_bits=39,
+            acc_bits=38,
             weight_words=4608,
-            map_words=896,
-            word_pixels=16,
+            map_words=448,
+            word_pixels=32,
             acc_words=224,
-            drain=8,
+            drain=16,
+            depthwise=True,
         ),
         Build(
             name="nullhop8",

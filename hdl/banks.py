@@ -3,18 +3,18 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.layouts import map_word
+from hdl.layouts import map_piece, map_word
 from hdl.memory import Ram
 from hdl.scan import bank_bits, read_request
 
 
 class MapBanks(wiring.Component):
-    """One memory per cluster, one write and up to one read in each per cycle.
+    """One memory per cluster and piece of a word, one write and up to one read in each per cycle.
 
     A cluster reads only the bank that it owns in that cycle (`hdl.fetcher`), so requests never
     meet, except those of one team, which are the same. The answer to a request stands on `words`
@@ -22,7 +22,8 @@ class MapBanks(wiring.Component):
 
     Members
     -------
-    w_en, w_bank, w_address, w_word : the write port
+    w_en, w_bank, w_address, w_part, w_piece : the write port; of the pieces of a word, those before
+        `w_part` stay, and those behind it become empty
     requests : one per cluster
     words : the answers, one per cluster
     """
@@ -35,7 +36,8 @@ class MapBanks(wiring.Component):
                 "w_en": In(1),
                 "w_bank": In(bank_bits(build)),
                 "w_address": In(range(build.map_words)),
-                "w_word": In(self._word),
+                "w_part": In(range(build.word_pixels // build.step_pixels)),
+                "w_piece": In(map_piece(build)),
                 "requests": In(data.ArrayLayout(read_request(build), build.clusters)),
                 "words": Out(data.ArrayLayout(self._word, build.clusters)),
             }
@@ -44,22 +46,33 @@ class MapBanks(wiring.Component):
     def elaborate(self, platform):
         build = self._build
         m = Module()
+        parts = build.word_pixels // build.step_pixels
         answers = []
         for b in range(build.clusters):
-            m.submodules[f"bank_{b}"] = bank = Ram(self._word, build.map_words)
-            m.d.comb += [
-                bank.w_en.eq(self.w_en & (self.w_bank == b)),
-                bank.w_addr.eq(self.w_address),
-                bank.w_data.eq(self.w_word),
-            ]
+            write = Signal(name=f"write_{b}")
+            m.d.comb += write.eq(self.w_en & (self.w_bank == b))
+            pieces = [Ram(map_piece(build), build.map_words) for _ in range(parts)]
+            for part, piece in enumerate(pieces):
+                m.submodules[f"bank_{b}_{part}" if part else f"bank_{b}"] = piece
+                m.d.comb += [
+                    piece.w_en.eq(write & (self.w_part <= part)),
+                    piece.w_addr.eq(self.w_address),
+                    piece.w_data.values.eq(self.w_piece.values),
+                    piece.w_data.mask.eq(Mux(self.w_part == part, self.w_piece.mask, 0)),
+                ]
             mine = [request.valid & (request.bank == b) for request in self.requests]
             addresses = [
                 Mux(hit, request.address, 0)
                 for hit, request in zip(mine, self.requests, strict=True)
             ]
-            m.d.comb += bank.r_addr.eq(reduce(or_, addresses))
+            address = Signal(range(build.map_words), name=f"address_{b}")
+            m.d.comb += address.eq(reduce(or_, addresses))
+            m.d.comb += [piece.r_addr.eq(address) for piece in pieces]
             answer = Signal(self._word, name=f"answer_{b}")
-            m.d.sync += answer.eq(bank.r_data)
+            m.d.sync += [
+                answer.mask.eq(Cat(piece.r_data.mask for piece in pieces)),
+                answer.values.eq(Cat(piece.r_data.values for piece in pieces)),
+            ]
             answers.append(answer)
 
         for c in range(build.clusters):

@@ -12,7 +12,7 @@ from hdl.fetcher import Fetcher
 from hdl.itinerary import PROGRESS, pass_progress
 from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
-from hdl.layouts import chunk_number, map_word
+from hdl.layouts import CLUSTER_CONFIG, chunk_number, map_word
 from hdl.scan import bank_bits, read_request, scan_entry
 from hdl.stream import StreamFIFO
 from hdl.walker import Walker
@@ -30,7 +30,7 @@ class Cluster(wiring.Component):
         hungry, done : see `Fetcher`
     word : the banks' answer
     target, load : a write to the lanes of the group that it names, and whose group this is
-    full, pending, rows2, last, release, visiting, retiring, blocked : see `Walker`
+    full, pending, rows2, last, release, visiting, users, retiring, blocked : see `Walker`
     row, chunk : which of the finished sums stand at `sums`: of that shadow row, `drain` lanes from
         lane chunk x drain on
     sums : the same cycle's
@@ -55,6 +55,7 @@ class Cluster(wiring.Component):
                 "last": Out(1),
                 "release": In(1),
                 "visiting": Out(1),
+                "users": Out(CLUSTER_CONFIG["lanes"].shape),
                 "retiring": Out(1),
                 "blocked": Out(1),
                 "row": In(1),
@@ -91,6 +92,7 @@ class Cluster(wiring.Component):
             self.rows2.eq(walker.rows2),
             self.last.eq(walker.last),
             self.visiting.eq(walker.visiting),
+            self.users.eq(walker.users),
             self.retiring.eq(walker.retiring),
             self.blocked.eq(walker.blocked),
         ]
@@ -119,8 +121,10 @@ class Cluster(wiring.Component):
         for i, lane in enumerate(lanes):
             m.submodules[f"lane_{i}"] = lane
             position = (i % per_beat) * build.weight_bits
+            m.d.comb += lane.step.eq(walker.step)
+            if build.depthwise:
+                m.d.comb += lane.step.pixel.eq(walker.pixels[i])
             m.d.comb += [
-                lane.step.eq(walker.step),
                 lane.forward.eq(walker.forward),
                 lane.weight_en.eq(load.weight_en & mine & (load.beat == i // per_beat)),
                 lane.weight_address.eq(load.address),

@@ -122,7 +122,8 @@ class Core(wiring.Component):
             banks.w_en.eq(intake.w_en),
             banks.w_bank.eq(intake.w_bank),
             banks.w_address.eq(intake.w_addr),
-            banks.w_word.eq(intake.w_word),
+            banks.w_part.eq(intake.w_part),
+            banks.w_piece.eq(intake.w_piece),
         ]
 
         # The clusters.
@@ -180,12 +181,13 @@ class Core(wiring.Component):
 
         # Counters and faults.
         m.d.comb += [
-            counters.work.eq(control.clusters),
             counters.run.eq(control.run),
             counters.opening.eq(control.opening),
             counters.running.eq(self.busy),
             counters.ending.eq(self.done),
         ]
+        for i, cluster in enumerate(clusters):
+            m.d.comb += counters.users[i].eq(cluster.users)
         for name in ("visiting", "retiring", "blocked", "waiting", "hungry", "done"):
             m.d.comb += getattr(counters, name).eq(of_all(name))
         for name in COUNTERS:

@@ -31,18 +31,18 @@ class Counters(wiring.Component):
     `bus`; a visit: `busy`; a retire step, or a token that waits for the shadow registers: `drain`;
     waiting for weights: `weights`; waiting for input rows: `bus`; done, or without work:
     `imbalance`; else `decode`. `compute` leaves out the cycles of the first and the third rule;
-    `useful` counts the operations of all visits.
+    `useful` counts the operations of all visits, in which `users` lanes take part.
 
     A layer counts from the cycle that takes the first word of its control stream, or, if the layer
     before still runs then, from the cycle after that one's last, to its own last.
 
     Members
     -------
-    work, run : see `hdl.control.ControlLoader`
+    run : see `hdl.control.ControlLoader`
     opening : the first word of a layer is taken
     running : a layer has begun, in an earlier cycle
     ending : last cycle of a layer
-    visiting, retiring, blocked, waiting, hungry, done : per cluster
+    visiting, users, retiring, blocked, waiting, hungry, done : per cluster
     counts : the counters of the layer that ended last, from two cycles after its end on
     """
 
@@ -51,12 +51,12 @@ class Counters(wiring.Component):
         n = build.clusters
         super().__init__(
             {
-                "work": In(data.ArrayLayout(CLUSTER_CONFIG, n)),
                 "run": In(1),
                 "opening": In(1),
                 "running": In(1),
                 "ending": In(1),
                 "visiting": In(n),
+                "users": In(data.ArrayLayout(CLUSTER_CONFIG["lanes"].width, n)),
                 "retiring": In(n),
                 "blocked": In(n),
                 "waiting": In(n),
@@ -102,8 +102,8 @@ class Counters(wiring.Component):
             ]
 
         visits = (
-            Mux(visiting, work.lanes, 0)
-            for visiting, work in zip(self.visiting, self.work, strict=True)
+            Mux(visiting, users, 0)
+            for visiting, users in zip(self.visiting, self.users, strict=True)
         )
         amounts = {
             "cycles": 1,

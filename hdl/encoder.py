@@ -121,11 +121,18 @@ class PacketGatherer(wiring.Component):
             held.offset.eq(offset),
             held.opens.eq(opens),
         ]
+        is_nth = [Signal(build.drain, name=f"is_nth_{source}") for source in range(build.drain)]
+        for source, place in enumerate(is_nth):
+            before = Signal(range(source + 1), name=f"before_{source}")
+            m.d.comb += [
+                before.eq(_ones(nonzero[:source])),
+                place.eq(nonzero[source] << before),
+            ]
         for n in range(build.drain):
             # The last one stands where there is no nth.
             m.d.sync += held.values[n].eq(chunk.values[-1])
             for source in range(n, build.drain - 1):
-                with m.If(nonzero[source] & (_ones(nonzero[:source]) == n)):
+                with m.If(is_nth[source][n]):
                     m.d.sync += held.values[n].eq(chunk.values[source])
 
         # Second cycle: put them behind what the packet has already.
@@ -137,17 +144,19 @@ class PacketGatherer(wiring.Component):
         out = Signal(packet(build))
         position, next_end = Signal.like(out.end), Signal.like(out.end)
         next_offset = Signal.like(offset)
+        at, real = Signal(shape.slots), Signal(build.drain)  # position, and count, in unary
         m.d.comb += [
             position.eq(Mux(starts, held.offset + shape.map_slots, out.end)),
             next_end.eq(position + held.count),
             next_offset.eq(Mux(held.segment_end, 0, next_end)),
+            at.eq(Cat(position == k for k in range(shape.slots))),
+            real.eq(Cat(held.count > n for n in range(build.drain))),
         ]
         m.d.sync += full.eq(holds & held.packet_end)
         with m.If(holds):
             for k in range(shape.slots):
-                hits = Cat(
-                    (position == k - n) & (held.count > n) for n in range(min(build.drain, k + 1))
-                )
+                hits = Signal(min(build.drain, k + 1), name=f"hits_{k}")
+                m.d.comb += hits.eq(Cat(at[k - n] & real[n] for n in range(len(hits))))
                 chosen = (
                     hit.replicate(build.act_bits) & held.values[n] for n, hit in enumerate(hits)
                 )

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.descriptor import Fault
 from golden.params import Build
-from hdl.layouts import MAP_BEAT, PASS_CONFIG, map_word
+from hdl.layouts import MAP_BEAT, PASS_CONFIG, map_piece
 from hdl.scan import bank_bits
 from hdl.unpack import Expander, Unpacker
 
@@ -35,9 +35,10 @@ class Intake(wiring.Component):
     scan_rows is odd.
 
     Throughput is one step per cycle, a step being a sparsity map or a map word (also one without
-    pixels), as long as the step's bytes are in the buffer. On top come one cycle per row, and two
-    per segment. A step's word stands on the write port one cycle after the step and is in the
-    memory from the next cycle on; `rows_done` counts a row two cycles after its last step.
+    pixels; of a word of more pixels than a sparsity map has, the piece that belongs to one), as
+    long as the step's bytes are in the buffer. On top come one cycle per row, and two per segment.
+    What a step makes stands on the write port one cycle after it and is in the memory from the next
+    cycle on; `rows_done` counts a row two cycles after its last step.
     `golden.cycles.intake` predicts all this to the cycle.
 
     A fault stops the intake for good: it takes and writes nothing more, and `rows_done` stays.
@@ -50,8 +51,8 @@ class Intake(wiring.Component):
     row_limit : row y may be written when y < row_limit
     idle : no load is under way
     rows_done : rows that are completely in the memory, since the latest `start`
-    w_en, w_bank, w_addr, w_word : the write port, from registers. Values of `w_word` whose mask bit
-        is clear mean nothing
+    w_en, w_bank, w_addr, w_part, w_piece : the write port, from registers. `w_part` is the piece's
+        place in its map word; those behind it are without pixels, as far as has been told
     fault, fault_row, fault_col : why the intake stopped, and the row and column that it was at
     """
 
@@ -68,7 +69,8 @@ class Intake(wiring.Component):
                 "w_en": Out(1),
                 "w_bank": Out(bank_bits(build)),
                 "w_addr": Out(range(build.map_words)),
-                "w_word": Out(map_word(build)),
+                "w_part": Out(range(build.word_pixels // build.step_pixels)),
+                "w_piece": Out(map_piece(build)),
                 "fault": Out(4),
                 "fault_row": Out(12),
                 "fault_col": Out(12),
@@ -78,8 +80,8 @@ class Intake(wiring.Component):
     def elaborate(self, platform):
         build = self._build
         config = self.config
-        pixels = build.word_pixels
-        group_words = GROUP // pixels
+        pixels = build.step_pixels
+        group_pieces = GROUP // pixels
         map_values = MAP_BYTES // build.act_bytes  # a sparsity map's length, counted in values
         full = Const((1 << pixels) - 1, pixels)
         m = Module()
@@ -91,7 +93,7 @@ class Intake(wiring.Component):
         # The block that comes next, known one cycle after `next_channels` has changed.
         next_channels = Signal(12)  # of that block and all that follow
         next_branch = Signal(12)  # of that block and those that follow in a whole branch
-        next_words, next_tail, next_last = Signal(7), Signal(pixels), Signal()
+        next_pieces, next_tail, next_last = Signal(7), Signal(pixels), Signal()
         next_size, next_ends = Signal(8), Signal()  # ends its branch
         ends = next_branch <= config.block_channels
         size = Mux(ends, next_branch[:8], config.block_channels)
@@ -99,30 +101,32 @@ class Intake(wiring.Component):
         channels = Mux(last, next_channels[:8], size)
         over = channels % pixels
         m.d.sync += [
-            next_words.eq((channels + (pixels - 1)) // pixels),
+            next_pieces.eq((channels + (pixels - 1)) // pixels),
             next_tail.eq(Cat((over > k) | (over == 0) for k in range(pixels))),
             next_last.eq(last),
             next_size.eq(size),
             next_ends.eq(ends),
         ]
-        # The block at hand: words of its column, pixels that the last of them has, whether no block
-        # follows, and the number of its first word.
-        block_words, block_tail, block_last = Signal(7), Signal(pixels), Signal()
+        # The block at hand: pieces of its column, pixels that the last of them has, whether no
+        # block follows, and the number of its first piece.
+        block_pieces, block_tail, block_last = Signal(7), Signal(pixels), Signal()
         block_first = Signal(9)
 
         # What is left to do, the thing at hand included.
         ring_left = Signal(12)  # rows until the ring starts again
         columns_left = Signal(12)
-        words_left = Signal(7)  # of the block's column
-        group_left = Signal(range(group_words + 1))  # words of the group
+        pieces_left = Signal(7)  # of the block's column
+        group_left = Signal(range(group_pieces + 1))  # pieces of the group
         untouched = Signal()  # nothing of the column has been decoded
 
-        # Where the words go: the place of word 0 in this row and in this column, and which word of
+        # Where the words go: the place of word 0 in this row and in this column, and which piece of
         # the whole column comes next.
         row_base, column_base = Signal.like(self.w_addr), Signal.like(self.w_addr)
         column = Signal(12)
         row_bank, column_bank = Signal.like(self.w_bank), Signal.like(self.w_bank)
-        word = Signal(9)
+        piece = Signal(9)
+        part_bits = (build.word_pixels // pixels - 1).bit_length()
+        word = piece[part_bits:]
         bank_width = (build.clusters - 1).bit_length()
         column_step = Signal(bank_width)  # col_words scan_rows, modulo the number of banks
         packed = Signal.like(self.w_addr)
@@ -138,7 +142,8 @@ class Intake(wiring.Component):
             ),
             self.w_bank.eq((column_bank + word) & (build.clusters - 1)),
             self.w_addr.eq(packed),
-            self.w_word.eq(expander.word),
+            self.w_part.eq(piece[:part_bits]),
+            self.w_piece.eq(expander.piece),
             self.w_en.eq(0),
         ]
 
@@ -152,15 +157,15 @@ class Intake(wiring.Component):
             expander.zero.eq(config.in_zero),
         ]
 
-        def open_column(words, tail):
-            """Aim at the first step of a column of so many words."""
+        def open_column(pieces, tail):
+            """Aim at the first step of a column of so many pieces."""
             m.d.comb += [
                 expander.load.eq(1),
-                expander.next_mask.eq(Mux(words == 1, tail, full)),
+                expander.next_mask.eq(Mux(pieces == 1, tail, full)),
             ]
             m.d.sync += [
-                words_left.eq(words),
-                group_left.eq(group_words),
+                pieces_left.eq(pieces),
+                group_left.eq(group_pieces),
                 untouched.eq(1),
                 need.eq(Mux(config.dense, expander.count, map_values)),
             ]
@@ -170,7 +175,7 @@ class Intake(wiring.Component):
                 m.next = "MAP"
 
         def step(next_mask):
-            """Use up the step's bytes, and aim at a map word of that mask."""
+            """Use up the step's bytes, and aim at a piece of that mask."""
             m.d.comb += [
                 unpacker.take.eq(1),
                 expander.load.eq(1),
@@ -220,7 +225,7 @@ class Intake(wiring.Component):
 
             with m.State("BLOCK"):
                 m.d.sync += [
-                    block_words.eq(next_words),
+                    block_pieces.eq(next_pieces),
                     block_tail.eq(next_tail),
                     block_last.eq(next_last),
                     next_channels.eq(Mux(next_last, config.in_channels, next_channels - next_size)),
@@ -231,9 +236,9 @@ class Intake(wiring.Component):
                     column_base.eq(row_base),
                     column.eq(0),
                     column_bank.eq(row_bank),
-                    word.eq(block_first),
+                    piece.eq(block_first),
                 ]
-                open_column(next_words, next_tail)
+                open_column(next_pieces, next_tail)
 
             with m.State("MAP"):
                 with m.If(unpacker.complete):
@@ -241,9 +246,9 @@ class Intake(wiring.Component):
                     m.d.sync += rest.eq(unpacker.peek[pixels:GROUP])
                     m.next = "WORD"
                     stray = Signal(GROUP)
-                    for k in range(group_words):
+                    for k in range(group_pieces):
                         real = Mux(
-                            words_left > k + 1, full, Mux(words_left == k + 1, block_tail, 0)
+                            pieces_left > k + 1, full, Mux(pieces_left == k + 1, block_tail, 0)
                         )
                         part = slice(k * pixels, (k + 1) * pixels)
                         m.d.comb += stray[part].eq(unpacker.peek[part] & ~real)
@@ -253,36 +258,36 @@ class Intake(wiring.Component):
 
             with m.State("WORD"):
                 with m.If(unpacker.complete):
-                    step(Mux(config.dense, Mux(words_left == 2, block_tail, full), rest))
+                    step(Mux(config.dense, Mux(pieces_left == 2, block_tail, full), rest))
                     m.d.sync += [
                         self.w_en.eq(1),
-                        word.eq(word + 1),
-                        words_left.eq(words_left - 1),
+                        piece.eq(piece + 1),
+                        pieces_left.eq(pieces_left - 1),
                         group_left.eq(group_left - 1),
                         rest.eq(rest >> pixels),
                     ]
-                    with m.If(words_left == 1):
+                    with m.If(pieces_left == 1):
                         m.d.sync += [
-                            word.eq(block_first),
+                            piece.eq(block_first),
                             column.eq(column + 1),
                             column_base.eq(column_base + config.col_pitch),
                             column_bank.eq(column_bank + column_step),
                         ]
-                        open_column(block_words, block_tail)
+                        open_column(block_pieces, block_tail)
                         with m.If(columns_left == 1):
                             m.next = "END"
                         with m.Else():
                             m.d.sync += columns_left.eq(columns_left - 1)
                     with m.Elif(~config.dense & (group_left == 1)):
                         m.d.sync += [
-                            group_left.eq(group_words),
+                            group_left.eq(group_pieces),
                             need.eq(map_values),
                         ]
                         m.next = "MAP"
                 await_bytes()
 
             with m.State("END"):  # of a block's row
-                m.d.sync += block_first.eq(block_first + block_words)
+                m.d.sync += block_first.eq(block_first + block_pieces)
                 with m.If(unpacker.empty & unpacker.ended & ~unpacker.torn):
                     m.d.comb += unpacker.reopen.eq(1)
                     m.next = "BLOCK"

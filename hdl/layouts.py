@@ -45,11 +45,18 @@ def map_word(build: Build) -> data.StructLayout:
 
     `mask` bit i says that pixel i differs from the zero point; `values` are raw.
     """
+    return map_pixels(build, build.word_pixels)
+
+
+def map_piece(build: Build) -> data.StructLayout:
+    """Layout of what the intake makes of a map word in one step; as `map_word`."""
+    return map_pixels(build, build.step_pixels)
+
+
+def map_pixels(build: Build, count: int) -> data.StructLayout:
+    """Layout of so many pixels of adjacent channels; as `map_word`."""
     return data.StructLayout(
-        {
-            "mask": unsigned(build.word_pixels),
-            "values": data.ArrayLayout(unsigned(build.act_bits), build.word_pixels),
-        }
+        {"mask": unsigned(count), "values": data.ArrayLayout(unsigned(build.act_bits), count)}
     )
 
 

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.layouts import MAP_BEAT, map_word
+from hdl.layouts import MAP_BEAT, map_piece
 
 
 class Unpacker(wiring.Component):
@@ -41,9 +41,9 @@ class Unpacker(wiring.Component):
                 "i": In(stream.Signature(MAP_BEAT)),
                 "accept": In(1),
                 "reopen": In(1),
-                "need": In(range(build.word_pixels + 1)),
+                "need": In(range(build.step_pixels + 1)),
                 "take": In(1),
-                "peek": Out(build.word_pixels * build.act_bits),
+                "peek": Out(build.step_pixels * build.act_bits),
                 "complete": Out(1),
                 "empty": Out(1),
                 "ended": Out(1),
@@ -103,20 +103,20 @@ class Unpacker(wiring.Component):
 
 
 class Expander(wiring.Component):
-    """Spreads the packed values of a map word over its pixels.
+    """Spreads the packed values of a map word, or of a piece of it, over its pixels.
 
-    `word` belongs to the mask that was loaded last, and to `packed` and `dense` in the same cycle,
+    `piece` belongs to the mask that was loaded last, and to `packed` and `dense` in the same cycle,
     combinationally; `count` belongs to `next_mask`.
 
     Members
     -------
-    load : `next_mask` is the mask of the next map word
+    load : `next_mask` is the mask of the next piece
     next_mask : which pixels have a value in the stream
     count : how many
     packed : the values, one behind the other
     dense : a value may be the zero point, and its mask bit is then cleared
     zero : the zero point, as raw bits
-    word : the map word; values of pixels whose mask bit is clear mean nothing
+    piece : the pixels; values of those whose mask bit is clear mean nothing
     """
 
     def __init__(self, build: Build):
@@ -124,17 +124,17 @@ class Expander(wiring.Component):
         super().__init__(
             {
                 "load": In(1),
-                "next_mask": In(build.word_pixels),
-                "count": Out(range(build.word_pixels + 1)),
-                "packed": In(build.word_pixels * build.act_bits),
+                "next_mask": In(build.step_pixels),
+                "count": Out(range(build.step_pixels + 1)),
+                "packed": In(build.step_pixels * build.act_bits),
                 "dense": In(1),
                 "zero": In(build.act_bits),
-                "word": Out(map_word(build)),
+                "piece": Out(map_piece(build)),
             }
         )
 
     def elaborate(self, platform):
-        pixels = self._build.word_pixels
+        pixels = self._build.step_pixels
         bits = self._build.act_bits
         m = Module()
 
@@ -150,8 +150,8 @@ class Expander(wiring.Component):
                     m.d.sync += place.eq(count_ones(self.next_mask[:i]))
                 value = self.packed[: (i + 1) * bits].word_select(place, bits)
             m.d.comb += [
-                self.word.values[i].eq(value),
-                self.word.mask[i].eq(mask[i] & ~(self.dense & (value == self.zero))),
+                self.piece.values[i].eq(value),
+                self.piece.mask[i].eq(mask[i] & ~(self.dense & (value == self.zero))),
             ]
         return m
 

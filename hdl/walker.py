@@ -1,15 +1,16 @@
 """The walker: turns map words into visits, one accumulator of every lane per cycle."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import LANE_LATENCY, Build
 from hdl.delay import delayed
 from hdl.lane import lane_step
-from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG
+from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_pixels
 from hdl.multiply import times
 from hdl.scan import ScanColumn, scan_entry
+from hdl.unpack import count_ones
 
 
 class Walker(wiring.Component):
@@ -22,6 +23,9 @@ class Walker(wiring.Component):
     output row; it waits until the shadow registers are free. In a tile of input channels that is
     not the last the token leaves the sums where they are, and does not wait.
 
+    In a depthwise pass a word with pixels is visited as if it had one: every lane takes the pixel
+    of its own channel, the lanes of group g those from g x lanes on, or 0 where there is none.
+
     Throughput: one step per cycle. A pixel of n visits is followed by the next pixel after
     max(n, 1 + empty words between them) cycles.
 
@@ -29,16 +33,19 @@ class Walker(wiring.Component):
     -------
     i : the prefetch queue
     step, forward : to the lanes, registered, see `hdl.lane.Lane`
+    pixels : with `Build.depthwise`, what each lane takes in place of the step's pixel
     finished : the last column of a stripe has begun to retire
     release : the shadow registers have been drained
     full : the shadow registers are taken, from the token that fills them to their release
     pending : the shadow registers hold a finished column of `rows2` + 1 rows, the stripe's last
         if `last`
     visiting, retiring, blocked : what this cycle is spent on, for the counters
+    users : lanes that have an operation in a visit
     """
 
     def __init__(self, build: Build):
         self._build = build
+        lanes = data.ArrayLayout(signed(build.pixel_bits), build.lanes_per_cluster)
         super().__init__(
             {
                 "config": In(PASS_CONFIG),
@@ -53,8 +60,10 @@ class Walker(wiring.Component):
                 "rows2": Out(1),
                 "last": Out(1),
                 "visiting": Out(1),
+                "users": Out(CLUSTER_CONFIG["lanes"].shape),
                 "retiring": Out(1),
                 "blocked": Out(1),
+                **({"pixels": Out(lanes)} if build.depthwise else {}),
             }
         )
 
@@ -69,10 +78,14 @@ class Walker(wiring.Component):
         taken = Signal(build.word_pixels)
         left = Signal(build.word_pixels)
         lowest = Signal(build.word_pixels)
+        giving = lowest  # the pixels of the next visits
         m.d.comb += [
             left.eq(Mux(tag.empty, 0, word.mask & ~taken)),
             lowest.eq(left & (~left + 1)),
         ]
+        if build.depthwise:
+            giving = Signal(build.word_pixels)
+            m.d.comb += giving.eq(Mux(config.depthwise, left, lowest))
         value = Signal(build.act_bits)
         weight_offset = Signal(range(build.word_pixels * 49))
         selected_value = selected_offset = 0
@@ -123,7 +136,7 @@ class Walker(wiring.Component):
             self.blocked.eq(token_due & ~gate),
         ]
 
-        only_pixel = left == lowest
+        only_pixel = left == giving
         pop = Signal()
         finishes = tag.column_end & tag.retire
         m.d.comb += [
@@ -132,7 +145,7 @@ class Walker(wiring.Component):
             self.finished.eq(give_token & tag.item_end),
         ]
         with m.If(give_pixel):
-            m.d.sync += taken.eq(taken | lowest)
+            m.d.sync += taken.eq(taken | giving)
         with m.If(self.i.valid & pop):
             m.d.sync += taken.eq(0)
             with m.If(tag.column_end):
@@ -206,7 +219,19 @@ class Walker(wiring.Component):
         with m.If(valid):
             m.d.sync += fresh.bit_select(ring, 1).eq(token)
         zero = config.in_zero
-        pixel = Mux(config.signed_in, raw.as_signed(), raw) - zero
+        pixel = Mux(token, 0, Mux(config.signed_in, raw.as_signed(), raw) - zero)
+        m.d.comb += self.users.eq(self.work.lanes)
+        if build.depthwise:
+            own = Signal(map_pixels(build, build.lanes_per_cluster))
+            with m.If(give_pixel):
+                m.d.sync += own.eq(self._of_lanes(word))
+            with m.If(config.depthwise):
+                m.d.comb += self.users.eq(count_ones(own.mask))
+            for n, lane_pixel in enumerate(self.pixels):
+                value = own.values[n]
+                value = Mux(config.signed_in, value.as_signed(), value) - zero
+                value = Mux(own.mask[n] & ~token, value, 0)
+                m.d.sync += lane_pixel.eq(Mux(config.depthwise, value, pixel))
         step = self.step
         m.d.sync += [
             step.visit.eq(visit | settle),
@@ -218,7 +243,7 @@ class Walker(wiring.Component):
             step.address.eq(
                 base + Mux(config.uniform, 0, kernel_col) - Mux(lower, config.row_step, 0)
             ),
-            step.pixel.eq(Mux(token, 0, pixel)),
+            step.pixel.eq(pixel),
             self.forward.eq(step.visit & (step.slot == slot)),
         ]
 
@@ -229,3 +254,13 @@ class Walker(wiring.Component):
         with m.If(stands):
             m.d.sync += [self.pending.eq(1), self.rows2.eq(two), self.last.eq(ends)]
         return m
+
+    def _of_lanes(self, word):
+        """The pixels of a map word that belong to the channels of this cluster's lanes."""
+        lanes = self._build.lanes_per_cluster
+        groups = self._build.word_pixels // lanes
+        parts = [
+            Cat(word.mask[first : first + lanes], *(word.values[first + n] for n in range(lanes)))
+            for first in range(0, groups * lanes, lanes)
+        ]
+        return Array(parts)[self.work.group % groups]

@@ -28,12 +28,18 @@ S16 = TensorFormat(16, signed=True, scale=1.0)
 
 #: Builds from one bank to eight, and lanes from roomy to so small that small layers go in tiles.
 BUILDS = (
-    TINY.replace(name="one", clusters=1, lanes_per_cluster=32, word_pixels=16),
+    TINY.replace(
+        name="one", clusters=1, lanes_per_cluster=32, word_pixels=32, drain=16, depthwise=True
+    ),
     TINY,
     TINY8,
     UP5K,
-    TINY8.replace(name="four", clusters=4, word_pixels=4, weight_words=256, acc_words=64),
-    TINY.replace(name="eight", clusters=8, lanes_per_cluster=2, weight_words=160, drain=1),
+    TINY8.replace(
+        name="four", clusters=4, word_pixels=4, weight_words=256, acc_words=64, depthwise=True
+    ),
+    TINY.replace(
+        name="eight", clusters=8, lanes_per_cluster=2, weight_words=160, drain=1, depthwise=True
+    ),
 )
 
 

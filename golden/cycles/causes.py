@@ -60,7 +60,7 @@ def account(build: Build, d: PassDescriptor, run: PassRun, since: int) -> Counts
         idle = max(0, all_done - done)
         # Every other cycle of the span is one of looking for the next pixel.
         decode = span - team.busy - stuck - idle - _length(team.waits)
-        counts.useful += team.busy * team.lanes
+        counts.useful += team.operations * team.lanes
         counts.busy += team.busy * d.team_groups
         counts.drain += stuck * d.team_groups
         counts.weights += hungers * d.team_groups

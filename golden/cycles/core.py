@@ -62,13 +62,18 @@ class LayerData:
     in_ranges: Ranges
 
 
+def pixel_counts(x: np.ndarray, zero_point: int, pixels: int) -> np.ndarray:
+    """Non-zero pixels of so many channels each: (H, W, ceil(C / pixels)) from raw (H, W, C)."""
+    height, width, channels = x.shape
+    words = ceil_div(channels, pixels)
+    mask = np.zeros((height, width, words * pixels), np.uint8)
+    mask[:, :, :channels] = x != zero_point
+    return mask.reshape(height, width, words, pixels).sum(axis=3, dtype=np.int64)
+
+
 def word_counts(build: Build, x: np.ndarray, zero_point: int) -> np.ndarray:
     """Non-zero pixels of each map word: (H, W, col_words) from raw values (H, W, C)."""
-    height, width, channels = x.shape
-    words = ceil_div(channels, build.word_pixels)
-    mask = np.zeros((height, width, words * build.word_pixels), np.uint8)
-    mask[:, :, :channels] = x != zero_point
-    return mask.reshape(height, width, words, build.word_pixels).sum(axis=3, dtype=np.int64)
+    return pixel_counts(x, zero_point, build.word_pixels)
 
 
 def layer_counts(
@@ -91,15 +96,18 @@ def chain_counts(build: Build, layers: Iterable[LayerData]) -> Iterator[Counts]:
     loader = Loader(build)
     ended = -1  # last cycle of the pass before
     for layer in layers:
-        counts = word_counts(build, layer.x, layer.passes[0].descriptor.in_zero)
+        zero = layer.passes[0].descriptor.in_zero
+        counts = word_counts(build, layer.x, zero)
+        step_counts = pixel_counts(layer.x, zero, build.step_pixels)
         scanned: dict[tuple[int, ...], Scanned] = {}
         total = Counts()
         for part in layer.passes:
             d = part.descriptor
-            first_word = part.in_channels[0] // build.word_pixels
-            words = slice(first_word, first_word + d.col_words)
-            given = counts[slice(*part.in_rows), :, words]
-            rows = row_cycles(build, d, given, layer.in_ranges[slice(*part.in_blocks)])
+            rows_given, (first, end) = slice(*part.in_rows), part.in_channels
+            first_word, first_step = first // build.word_pixels, first // build.step_pixels
+            given = counts[rows_given, :, first_word : first_word + d.col_words]
+            steps = step_counts[rows_given, :, first_step : ceil_div(end, build.step_pixels)]
+            rows = row_cycles(build, d, steps, layer.in_ranges[slice(*part.in_blocks)])
             y = layer.y[slice(*part.out_rows), :, slice(*part.channels)]
             output = OutputTiming(build, d, y)
             start = loader.take(d, ended)

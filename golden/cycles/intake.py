@@ -30,8 +30,9 @@ def row_cycles(
     ----------
     build, descriptor :
         The build, and the pass that loads the map.
-    counts : ndarray of int, shape (H, W, col_words)
-        Non-zero pixels of each map word; without meaning if the map is dense.
+    counts : ndarray of int, shape (H, W, ceil(in_channels / step_pixels))
+        Non-zero pixels of each map word, of a wide one (`Build.step_pixels`) for each sparsity map;
+        without meaning if the map is dense.
     ranges : sequence of sequence of (int, int), optional
         For each block of the map the column ranges into which its rows are cut; one segment per
         row and block if absent.
@@ -46,10 +47,10 @@ def row_cycles(
     """
     d = descriptor
     steps, starts, ends = [], [], []
-    first_step = first_word = 0
+    first_step = first_count = 0
     for b, channels in enumerate(d.in_blocks):
-        words = ceil_div(channels, build.word_pixels)
-        block = counts[:, :, first_word : first_word + words]
+        block_counts = ceil_div(channels, build.step_pixels)
+        block = counts[:, :, first_count : first_count + block_counts]
         sizes = step_bytes(build, block, channels, dense=d.dense)
         H, W, column_steps = sizes.shape
         row_starts = first_step + column_steps * W * np.arange(H)[:, None]
@@ -58,7 +59,7 @@ def row_cycles(
         ends.append(row_starts + column_steps * bounds[:, 1])
         steps.append(sizes.ravel())
         first_step += sizes.size
-        first_word += words
+        first_count += block_counts
     start, end = np.hstack(starts), np.hstack(ends)
     cycles = decode_cycles(build, np.concatenate(steps), start.ravel(), end.ravel())
     return ROW_CYCLES + (SEGMENT_CYCLES + cycles.reshape(start.shape)).sum(axis=1)
@@ -69,8 +70,8 @@ def step_bytes(build: Build, counts: np.ndarray, channels: int, *, dense: bool) 
 
     Parameters
     ----------
-    counts : ndarray of int, shape (H, W, words)
-        Non-zero pixels of each map word of one block.
+    counts : ndarray of int, shape (H, W, pieces)
+        Non-zero pixels of one block, `Build.step_pixels` channels each.
     channels : int
         Channels of the block.
     dense : bool
@@ -80,13 +81,14 @@ def step_bytes(build: Build, counts: np.ndarray, channels: int, *, dense: bool) 
     -------
     ndarray of int32, shape (H, W, steps of a column)
     """
-    H, W, words = counts.shape
+    H, W, pieces = counts.shape
     if dense:
-        first_pixel = build.word_pixels * np.arange(words)
-        pixels = np.minimum(channels - first_pixel, build.word_pixels)
+        first_pixel = build.step_pixels * np.arange(pieces)
+        pixels = np.minimum(channels - first_pixel, build.step_pixels)
         return np.tile(np.int32(pixels * build.act_bytes), (H, W, 1))
-    # A sparsity map before each group's first word.
-    is_map = np.insert(np.zeros(words, bool), np.arange(0, words, GROUP // build.word_pixels), True)
+    # A sparsity map before each group's first piece.
+    firsts = np.arange(0, pieces, GROUP // build.step_pixels)
+    is_map = np.insert(np.zeros(pieces, bool), firsts, True)
     sizes = np.full((H, W, is_map.size), SM_BYTES, np.int32)
     sizes[:, :, ~is_map] = counts * build.act_bytes
     return sizes

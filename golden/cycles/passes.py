@@ -114,7 +114,7 @@ class Team:
         self.floor: int | None = self.scans[0].floor
         self.freed = 0  # loads that it has finished with, as far as the loader sees
         self.done = 0
-        self.busy = self.drain = 0
+        self.busy = self.operations = self.drain = 0
         self.waits: list[tuple[int, int]] = []
         self.hungers: list[tuple[int, int]] = []
         self.last_step = 0  # last cycle of the token steps so far
@@ -303,6 +303,7 @@ class PassRun:
             self.scanned[key] = scan_stripe(self.build, d, work, scan.shape, self.counts, scan.tile)
         team.timing = timing = self.scanned[key]
         team.busy += timing.visits
+        team.operations += timing.operations
         team.token = 0
         # The first read inside the map waits until the cluster owns the word's bank.
         first = cycle + STRIPE_SETUP

@@ -35,6 +35,8 @@ class StripeScan:
         Lane cycles that one token takes: output rows of the stripe.
     visits : int
         Lane cycles of all pixels.
+    operations : int
+        Operations of a lane that uses every pixel; of a depthwise pass, of all lanes together.
     """
 
     left_words: int
@@ -45,6 +47,7 @@ class StripeScan:
     idle_from: list[int]
     steps: int
     visits: int
+    operations: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,8 @@ class StripeShape:
 
 def scan_geometry(d: PassDescriptor) -> tuple[int, ...]:
     """What passes must have in common, beside the rows they are given, to share their scans."""
-    return d.kernel_h, d.kernel_w, d.pad_top, d.pad_left, d.first_word, d.slice_words, d.out_rows
+    shape = d.kernel_h, d.kernel_w, d.pad_top, d.pad_left, d.out_rows
+    return *shape, d.first_word, d.slice_words, d.depthwise
 
 
 def stripe_shape(d: PassDescriptor, stripe: int) -> StripeShape:
@@ -128,6 +132,7 @@ def scan_stripe(
             earliest=left_earliest.tolist(),
             idle_from=left_idle.tolist(),
             visits=0,
+            operations=0,
         )
 
     r = np.arange(shape.low, shape.high) - shape.top
@@ -161,6 +166,9 @@ def scan_stripe(
     # A column right of the map is one empty word.
     right = retires[x >= d.in_cols]
     pixels, visits = (np.append(a, np.zeros(right.size, np.int64)) for a in (words, visits))
+    operations = int((pixels * visits).sum())
+    if d.depthwise:  # all pixels of a word at once
+        pixels = np.minimum(pixels, 1)
 
     # The word with which a column retires waits for its token.
     token_words = np.append(column_ends[retires[inside]], words.size + np.flatnonzero(right))
@@ -194,4 +202,5 @@ def scan_stripe(
         earliest=[*left_earliest.tolist(), *(start[at] - origin).tolist()],
         idle_from=[*left_idle.tolist(), *(idle - origin).tolist()],
         visits=int((pixels * visits).sum()),
+        operations=operations,
     )

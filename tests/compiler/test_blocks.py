@@ -14,7 +14,7 @@ from golden.requant import Shift
 from tests.layers import NULLHOP as SIXTEEN
 from tests.layers import TINY
 
-NULLHOP = SIXTEEN.replace(word_pixels=8)
+NULLHOP = SIXTEEN.replace(word_pixels=8, depthwise=False)
 U8 = TensorFormat(8, signed=False, scale=1.0)
 
 

@@ -26,7 +26,7 @@ from golden.params import ceil_div
 from tests.layers import BUILDS, NULLHOP, TINY, a_layer
 
 #: Two words to 16 pixels.
-EIGHT = NULLHOP.replace(word_pixels=8)
+EIGHT = NULLHOP.replace(word_pixels=8, depthwise=False)
 
 # Ranges.
 
@@ -232,8 +232,8 @@ def test_a_slice_reads_the_words_of_its_groups_alone(build, groups, ins, outs):
 @pytest.mark.parametrize(
     ("build", "groups", "ins", "outs", "expected"),
     [
-        # Depthwise: eight clusters of 16 lanes and a word or two of channels, and what is left.
-        (NULLHOP, 130, 1, 1, [((0, 128), 16, 0, 1), ((128, 130), 16, 8, 1)]),
+        # Depthwise: a word or two of channels for one or two clusters of 16, and what is left.
+        (NULLHOP, 130, 1, 1, [((0, 128), 32, 0, 1), ((128, 130), 32, 4, 1)]),
         (EIGHT, 130, 1, 1, [((0, 128), 16, 0, 2), ((128, 130), 16, 16, 1)]),
         # Eight wide groups, each in a cluster of its own.
         (EIGHT, 8, 16, 16, [((0, 128), 16, 0, 2)]),

@@ -1,5 +1,6 @@
 """Lowering: the control stream, read back word by word."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
@@ -57,9 +58,9 @@ def regions(d: PassDescriptor) -> int:
     return len(range(0, len(stripes), d.region))
 
 
-def weight(layer: Conv, output: int | None, channel: int, tap: tuple[int, int]) -> int:
+def weight(layer: Conv, output: int | None, channel: int | None, tap: tuple[int, int]) -> int:
     """Of an output channel for an input channel; of a lane without one, or another group's, 0."""
-    if output is None:
+    if output is None or channel is None:
         return 0
     first = output * layer.groups // layer.out_channels * layer.weights.shape[1]
     if not first <= channel < first + layer.weights.shape[1]:
@@ -104,17 +105,21 @@ def check_pass(reader: Reader, layer: Conv, p: PassPlan) -> None:
     ]
     for tiles in slices:
         assert len(tiles) == d.tiles
-        sizes = [len(tile) * d.kernel_size for tile in tiles]
+        taps = p.piece.height * p.piece.width
+        sizes = [(1 if d.depthwise else len(tile)) * taps for tile in tiles]
         assert sizes == [d.tile_weights] * (len(tiles) - 1) + [d.last_weights]
     # Weights that stay are loaded once, others for each region.
     loads = list(range(d.tiles)) * (1 if d.resident else regions(d))
     assert d.loads == len(loads)
     for tile in loads:
         for n, group in enumerate(groups):
-            # Within a tile the address is (channel x kernel_h + row) x kernel_w + column.
-            inputs = slices[n // d.team_groups][tile]
+            # Within a tile the address is (channel x kernel_h + row) x kernel_w + column; in a
+            # depthwise pass a lane has one channel, its own.
+            inputs: Iterable[int | None] = slices[n // d.team_groups][tile]
+            if d.depthwise:
+                inputs = [None]
             for c, *tap in product(inputs, range(*p.piece.rows), range(*p.piece.cols)):
-                wanted = [weight(layer, k, c, (tap[0], tap[1])) for k in group]
+                wanted = [weight(layer, k, k if c is None else c, (tap[0], tap[1])) for k in group]
                 assert reader.weights() == wanted
 
 

@@ -39,12 +39,19 @@ def test_only_the_first_map_may_come_dense():
     assert [plan.out_shape for plan in plans] == network.shapes[1:]
 
 
-@pytest.mark.parametrize("word_pixels", [4, 8, 16])
+@pytest.mark.parametrize("word_pixels", [4, 8, 16, 32])
 @pytest.mark.parametrize("clusters", [1, 8])
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 4), (7, 1), (7, 4)])
 def test_what_is_not_refused_fits_the_descriptor(word_pixels, clusters, kernel, stride):
     """The most input channels that the planner takes, in as many tiles as it takes."""
-    build = NULLHOP.replace(word_pixels=word_pixels, clusters=clusters, map_words=(1 << 14) - 1)
+    lanes = max(16, word_pixels // clusters)  # blocks are of whole words
+    build = NULLHOP.replace(
+        word_pixels=word_pixels,
+        clusters=clusters,
+        lanes_per_cluster=lanes,
+        map_words=(1 << 14) - 1,
+        depthwise=False,
+    )
     pads = (kernel - 1,) * 4
     layer = a_layer((2, 2048, kernel, kernel), stride=(stride, stride), pads=pads)
     (d,) = plan_layer(layer, (4, 4, 2048), build).descriptors

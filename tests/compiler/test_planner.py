@@ -456,7 +456,7 @@ def test_a_tight_ring_is_split_over_columns_alone():
     ],
 )
 def test_arrival(channels, pixels, cycles):
-    build = NULLHOP.replace(word_pixels=pixels)
+    build = NULLHOP.replace(word_pixels=pixels, depthwise=False)
     assert arrival_cycles((3, 5, channels), build) == 3 * 5 * cycles
 
 

@@ -169,7 +169,9 @@ def entries(
         result.append(entry)
         if word.place is not None:
             taps = _taps(d, work, rows, word.place)
-            for channel in channels(word.place):
+            found = channels(word.place)
+            # In a depthwise pass the first one stands for all of the word.
+            for channel in found[:1] if d.depthwise else found:
                 pixel = (word.place.row, word.place.column, channel)
                 entry.pixels.append([Visit(pixel, output, tap) for output, tap in taps])
         if word.column_end and word.retire:

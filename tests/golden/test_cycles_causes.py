@@ -43,7 +43,8 @@ def team(d: PassDescriptor, cycles: str, start: int, *, done: int = 0, lanes: in
             if what == "h":
                 made.hungers[-1] = (made.hungers[-1][0], cycle + 1)
         previous = what
-    made.busy, made.drain = cycles.count("b"), cycles.count("d")
+    made.busy = made.operations = cycles.count("b")
+    made.drain = cycles.count("d")
     made.last_step = start + len(cycles) - 1
     made.done = made.last_step + 1 - done
     return made

@@ -18,7 +18,7 @@ from golden.segment import encode_sparse
 
 TINY, TINY8, NULLHOP = preset("tiny"), preset("tiny8"), preset("nullhop")
 #: Two map words to a sparsity map.
-HALVES = NULLHOP.replace(word_pixels=8)
+HALVES = NULLHOP.replace(word_pixels=8, depthwise=False)
 
 
 def a_pass(
@@ -31,7 +31,7 @@ def a_pass(
 
 def word_counts(build: Build, pixels: np.ndarray) -> np.ndarray:
     height, width, channels = pixels.shape
-    n = build.word_pixels
+    n = build.step_pixels
     real = np.zeros((height, width, ceil_div(channels, n) * n), int)
     real[:, :, :channels] = pixels != 0
     return real.reshape(height, width, -1, n).sum(axis=3)
@@ -60,8 +60,8 @@ def walk(build: Build, segment: bytes, channels: int) -> int:
             bits = int.from_bytes(segment[at : at + 2], "little")
             step(2)
             at += 2
-            for c in range(0, min(16, channels - first), build.word_pixels):
-                count = (bits >> c & (1 << build.word_pixels) - 1).bit_count()
+            for c in range(0, min(16, channels - first), build.step_pixels):
+                count = (bits >> c & (1 << build.step_pixels) - 1).bit_count()
                 step(count * build.act_bytes)
                 at += count * build.act_bytes
     step(0)

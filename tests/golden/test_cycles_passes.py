@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.cycles.core import word_counts
+from golden.cycles.core import pixel_counts, word_counts
 from golden.cycles.intake import row_cycles
 from golden.cycles.output import OutputTiming
 from golden.cycles.passes import NEVER, READY_TO_SCAN, Loader, PassRun, PassStart, Team
@@ -31,7 +31,8 @@ def played(case: Case, index: int = 0, start: PassStart | None = None) -> PassRu
     counts = word_counts(build, data.x, d.in_zero)[slice(*part.in_rows)]
     y = data.y[slice(*part.out_rows), :, slice(*part.channels)]
     output = OutputTiming(build, d, y)
-    rows = row_cycles(build, d, counts, data.in_ranges)
+    steps = pixel_counts(data.x, d.in_zero, build.step_pixels)[slice(*part.in_rows)]
+    rows = row_cycles(build, d, steps, data.in_ranges)
     start = start or Loader(build).take(d, -1)
     return PassRun(build, d, counts, {}, rows, output, start).run()
 

@@ -15,8 +15,8 @@ from hdl.intake import Intake
 from tests.golden.scanning import Place, address_of, bank_of
 from tests.hdl.harness import activity, put, simulate
 
-#: Bank, address, mask, and the values of the pixels in the mask.
-Word = tuple[int, int, int, tuple[int, ...]]
+#: Bank, address, which piece of the word, mask, and the values of the pixels in the mask.
+Word = tuple[int, int, int, int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,9 @@ class Load:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Non-zero pixels of each map word (H, W, col_words)."""
+        """Non-zero pixels of each piece of a map word (H, W, pieces)."""
         height, width, channels = self.shape
-        n = self.build.word_pixels
+        n = self.build.step_pixels
         real = np.zeros((height, width, ceil_div(channels, n) * n), int)
         real[:, :, :channels] = self.pixels != self.zero
         return real.reshape(height, width, -1, n).sum(axis=3)
@@ -116,8 +116,8 @@ class Load:
         return row_cycles(self.build, self.descriptor, self.counts, self.ranges).tolist()
 
     def words(self) -> list[list[Word]]:
-        """Every map word, row by row in the order of writing."""
-        build, d, n = self.build, self.descriptor, self.build.word_pixels
+        """Every piece of a map word, row by row in the order of writing."""
+        build, d, n = self.build, self.descriptor, self.build.step_pixels
         height, width, channels = self.shape
         rows = []
         for y in range(height):
@@ -125,13 +125,14 @@ class Load:
             for block in self.blocks:
                 for x in range(width):
                     for c in range(block.start, block.stop, n):
-                        place = Place(y, x, c // n)
+                        word, first = divmod(c, build.word_pixels)
+                        place = Place(y, x, word)
                         pixels = self.pixels[y, x, c : min(c + n, channels)].tolist()
                         mask = sum((p != self.zero) << i for i, p in enumerate(pixels))
                         values = tuple(p % (1 << build.act_bits) for p in pixels)
                         real = tuple(v for i, v in enumerate(values) if mask >> i & 1)
                         bank, address = bank_of(build, d, place), address_of(build, d, place)
-                        row.append((bank, address, mask, real))
+                        row.append((bank, address, first // n, mask, real))
             rows.append(row)
         return rows
 
@@ -158,13 +159,13 @@ class Watch:
         ticks = ctx.tick().sample(
             *(dut.start, dut.row_limit, dut.rows_done, dut.idle, dut.i.valid, dut.i.ready),
             *(dut.fault, dut.fault_row, dut.fault_col),
-            *(dut.w_en, dut.w_bank, dut.w_addr, dut.w_word),
+            *(dut.w_en, dut.w_bank, dut.w_addr, dut.w_part, dut.w_piece),
         )
-        async for _, _, *state, en, bank, address, word in ticks:
+        async for _, _, *state, en, bank, address, part, word in ticks:
             if en:
                 mask = word.mask
                 real = tuple(v for i, v in enumerate(word.values) if mask >> i & 1)
-                self.writes.append((len(self.cycles), (bank, address, mask, real)))
+                self.writes.append((len(self.cycles), (bank, address, part, mask, real)))
             self.cycles.append(Cycle(*state))
 
 

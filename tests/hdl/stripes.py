@@ -81,7 +81,17 @@ class Share:
         """Address of a weight."""
         d = self.d
         inner = channel - words_in(d, self.work, scan.tile)[0] * self.build.word_pixels
+        if d.depthwise:  # a lane has those of its own channel
+            inner = 0
         return self.weight_base(scan.load) + (inner * d.kernel_h + tap[0]) * d.kernel_w + tap[1]
+
+    def own_pixels(self, place: Place) -> list[int]:
+        """The pixels of a word that belong to the lanes' own channels; 0 where there is none."""
+        lanes, x = self.build.lanes_per_cluster, self.x[place.row, place.column]
+        groups = self.build.word_pixels // lanes
+        first = place.word * self.build.word_pixels + self.work.group % groups * lanes
+        found = [int(value) - self.d.in_zero for value in x[first : first + lanes]]
+        return found + [0] * (lanes - len(found))
 
     def word(self, place: Place, noise: random.Random) -> dict[str, Any]:
         """A map word; what is no pixel, or zero, may be anything."""

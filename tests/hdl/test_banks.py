@@ -18,20 +18,39 @@ SMALL = {build.name: build.replace(map_words=13) for build in BUILDS}
 
 #: Bank and address.
 Place = tuple[int, int]
+#: Which piece of a word, and the piece.
+Write = tuple[int, dict]
 
 
 @dataclass
 class Cycle:
     """A write, and what each cluster reads."""
 
-    write: tuple[Place, dict] | None = None
+    write: tuple[Place, Write] | None = None
     reads: dict[int, Place] = field(default_factory=dict)
 
 
-def map_words(build: Build, generator: random.Random) -> dict:
-    """A random map word."""
-    values = [generator.randrange(1 << build.act_bits) for _ in range(build.word_pixels)]
-    return {"mask": generator.randrange(1 << build.word_pixels), "values": values}
+def a_write(build: Build, generator: random.Random, part: int | None = None) -> Write:
+    """A random piece of a map word."""
+    n = build.step_pixels
+    if part is None:
+        part = generator.randrange(build.word_pixels // n)
+    values = [generator.randrange(1 << build.act_bits) for _ in range(n)]
+    return part, {"mask": generator.randrange(1 << n), "values": values}
+
+
+def real(word: dict) -> dict[int, int]:
+    """The pixels of a map word that are not zero."""
+    return {i: value for i, value in enumerate(word["values"]) if word["mask"] >> i & 1}
+
+
+def written(build: Build, old: dict[int, int], write: Write) -> dict[int, int]:
+    """The pixels of a word after a write."""
+    part, piece = write
+    first = part * build.step_pixels
+    return {i: value for i, value in old.items() if i < first} | {
+        first + i: value for i, value in real(piece).items()
+    }
 
 
 def play(build: Build, cycles: list[Cycle], generator: random.Random) -> list[list[dict]]:
@@ -47,11 +66,12 @@ def play(build: Build, cycles: list[Cycle], generator: random.Random) -> list[li
 
         async def drive(ctx):
             for cycle in [*cycles, Cycle(), Cycle()]:
-                place, word = cycle.write or ((0, 0), map_words(build, generator))
+                place, (part, piece) = cycle.write or ((0, 0), a_write(build, generator))
                 ctx.set(dut.w_en, cycle.write is not None)
                 ctx.set(dut.w_bank, place[0])
                 ctx.set(dut.w_address, place[1])
-                ctx.set(dut.w_word, word)
+                ctx.set(dut.w_part, part)
+                ctx.set(dut.w_piece, piece)
                 requests = [noise() for _ in range(build.clusters)]
                 for c, (bank, address) in cycle.reads.items():
                     requests[c] = {"valid": 1, "bank": bank, "address": address}
@@ -68,17 +88,18 @@ def check(build: Build, cycles: list[Cycle], seed: int) -> None:
     generator = random.Random(seed)
     places = [(b, a) for b in range(build.clusters) for a in range(13)]
     generator.shuffle(places)
-    filling = [Cycle(write=(place, map_words(build, generator))) for place in places]
-    contents: dict[Place, dict] = {}
-    wanted: list[dict[int, dict]] = []
+    filling = [Cycle(write=(place, a_write(build, generator, 0))) for place in places]
+    contents: dict[Place, dict[int, int]] = {}
+    wanted: list[dict[int, dict[int, int]]] = []
     for cycle in [*filling, *cycles]:
         wanted.append({c: contents[place] for c, place in cycle.reads.items()})
         if cycle.write:
             assert cycle.write[0] not in cycle.reads.values()
-            contents[cycle.write[0]] = cycle.write[1]
+            place, write = cycle.write
+            contents[place] = written(build, contents.get(place, {}), write)
     answers = play(build, [*filling, *cycles], generator)
     for reads, words in zip(wanted, answers[2:], strict=True):
-        assert {c: words[c] for c in reads} == reads
+        assert {c: real(words[c]) for c in reads} == reads
 
 
 def slots(build: Build, teams: list[int], count: int, density: float, seed: int) -> list[Cycle]:
@@ -95,7 +116,7 @@ def slots(build: Build, teams: list[int], count: int, density: float, seed: int)
         cycle.reads = {c: spots[team] for c, team in enumerate(teams) if asks[team]}
         taken = set(cycle.reads.values())
         free = [(b, a) for b in range(build.clusters) for a in range(13) if (b, a) not in taken]
-        cycle.write = (generator.choice(free), map_words(build, generator))
+        cycle.write = (generator.choice(free), a_write(build, generator))
         cycles.append(cycle)
     return cycles
 
@@ -124,9 +145,9 @@ def test_words_that_are_written_just_before_or_after_their_read(name):
     for turn in range(20):
         cluster, place = turn % build.clusters, (generator.randrange(build.clusters), 12)
         cycles += [
-            Cycle(write=(place, map_words(build, generator))),
+            Cycle(write=(place, a_write(build, generator))),
             Cycle(reads={cluster: place}),
-            Cycle(write=(place, map_words(build, generator))),
+            Cycle(write=(place, a_write(build, generator))),
         ]
     check(build, cycles, seed=6)
 
@@ -134,5 +155,6 @@ def test_words_that_are_written_just_before_or_after_their_read(name):
 @pytest.mark.parametrize("build", BUILDS, ids=lambda build: build.name)
 def test_converts_to_rtlil(build):
     text = rtlil.convert(MapBanks(build))
-    assert text.count("attribute \\no_rw_check 1") == build.clusters
-    assert text.count(f"size {build.map_words} ") == build.clusters
+    memories = build.clusters * build.word_pixels // build.step_pixels
+    assert text.count("attribute \\no_rw_check 1") == memories
+    assert text.count(f"size {build.map_words} ") == memories

@@ -94,7 +94,10 @@ def weights(share: Share, load: int, noise: random.Random) -> Iterator[dict[str,
     all_weights = weights_of(share)
     words = words_in(share.d, share.work, load % share.d.tiles)
     step = build.word_pixels
-    tile = all_weights[:, words.start * step : words.stop * step].reshape(lanes, -1)
+    tile = all_weights[:, words.start * step : words.stop * step]
+    if share.d.depthwise:  # at most one channel has weights for a lane
+        tile = tile.sum(axis=1)
+    tile = tile.reshape(lanes, -1)
     beats = ceil_div(lanes, build.weights_per_beat)
     base = share.weight_base(load)
     for n, word in enumerate(pack_weights(tile, build).tolist()):

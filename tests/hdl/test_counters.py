@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.descriptor import ClusterWork
 from golden.params import preset
 from hdl.counters import COUNTER_BITS, COUNTER_LAYOUT, COUNTERS, Counters
 from tests.hdl.harness import plain, simulate
-from tests.layers import cluster_config
 
 BUILDS = {
     n: preset("tiny").replace(name=f"{n}", clusters=n, lanes_per_cluster=16, drain=2)
@@ -88,8 +86,7 @@ def observe(n: int, cycles: list[Cycle], lanes: list[int]) -> list[dict[str, int
     shown = []
 
     async def testbench(ctx):
-        works = [cluster_config(ClusterWork(active=True, lanes=k)) for k in lanes]
-        ctx.set(dut.work, works)
+        ctx.set(dut.users, lanes)
         for now in [*cycles, *[Cycle((frozenset(),) * n, running=False)] * LATENCY]:
             for name in ("run", "opening", "running", "ending"):
                 ctx.set(getattr(dut, name), getattr(now, name))

@@ -14,8 +14,9 @@ from hdl.encoder import Encoder
 from tests.hdl.harness import PATTERNS, activity, expect_silence, get, recorder, simulate
 
 TINY, TINY8, NULLHOP = preset("tiny"), preset("tiny8"), preset("nullhop")
-#: Whole packets of 16 channels, and several chunks; the largest build takes long to simulate.
+#: Whole packets of 16 channels, in several chunks and in one; large builds take long to simulate.
 WIDE = TINY.replace(name="wide", lanes_per_cluster=8, drain=4)
+WHOLE = TINY.replace(name="whole", lanes_per_cluster=16, drain=16)
 
 
 @dataclass
@@ -162,7 +163,7 @@ def check(build: Build, made: Traffic, zero_point: int, idle: str, stall: str) -
 
 @pytest.mark.parametrize("stall", PATTERNS)
 @pytest.mark.parametrize("idle", PATTERNS)
-@pytest.mark.parametrize("build", [TINY, TINY8, preset("up5k"), WIDE], ids=lambda b: b.name)
+@pytest.mark.parametrize("build", [TINY, TINY8, preset("up5k"), WIDE, WHOLE], ids=lambda b: b.name)
 def test_segments(build, idle, stall):
     channels = 7 if build.lanes < 16 else 23
     columns = 4 if build.lanes < 16 else 2
@@ -181,7 +182,7 @@ def test_packets_of_every_size(act_bits, channels):
 @settings(max_examples=max(3, settings.default.max_examples // 16))
 @given(data=st.data())
 def test_segments_of_every_shape(data):
-    build = data.draw(st.sampled_from([TINY, TINY8, preset("up5k"), WIDE]))
+    build = data.draw(st.sampled_from([TINY, TINY8, preset("up5k"), WIDE, WHOLE]))
     zero_point = data.draw(st.sampled_from([0, 5, (1 << build.act_bits) - 1]))
     channels = data.draw(st.integers(1, min(40, build.lanes)))
     whole = ceil_div(channels, build.lanes_per_cluster) * build.lanes_per_cluster
@@ -199,7 +200,7 @@ def test_segments_of_every_shape(data):
     check(build, made, zero_point, idle, stall)
 
 
-@pytest.mark.parametrize("build", [TINY, WIDE], ids=lambda build: build.name)
+@pytest.mark.parametrize("build", [TINY, WIDE, WHOLE], ids=lambda build: build.name)
 def test_packets_without_values(build):
     """Most complete no word, and take a cycle of the writer all the same."""
     made = traffic(build, channels=build.lanes_per_cluster, columns=9, density=0.0)
@@ -207,7 +208,7 @@ def test_packets_without_values(build):
     check(build, made, 0, "none", "none")
 
 
-@pytest.mark.parametrize("build", [TINY, TINY8, WIDE], ids=lambda build: build.name)
+@pytest.mark.parametrize("build", [TINY, TINY8, WIDE, WHOLE], ids=lambda build: build.name)
 def test_as_many_packets_as_it_promises_find_room(build):
     """They come without a gap while no word can leave; none is returned, and none is lost."""
     channels = min(16, build.lanes)

@@ -56,12 +56,12 @@ def test_pieces_of_any_length_come_out_whole(name, idle, stall):
         for segment in segments:
             given = b""
             while len(given) < len(segment):
-                most = min(build.word_pixels, (len(segment) - len(given)) // size)
+                most = min(build.step_pixels, (len(segment) - len(given)) // size)
                 need = generator.randint(0, most)
                 ctx.set(dut.need, need)
                 while not (ctx.get(dut.complete) and next(active)):
                     await ctx.tick()
-                piece = ctx.get(dut.peek).to_bytes(build.word_pixels * size, "little")
+                piece = ctx.get(dut.peek).to_bytes(build.step_pixels * size, "little")
                 given += piece[: need * size]
                 ctx.set(dut.take, 1)
                 await ctx.tick()
@@ -132,7 +132,7 @@ def test_a_bus_word_of_impossible_length_tears_the_segment(name, length):
 @pytest.mark.parametrize("name", BUILDS)
 def test_values_go_to_the_pixels_of_their_mask(name):
     build = BUILDS[name]
-    pixels = build.word_pixels
+    pixels = build.step_pixels
     dut = Expander(build)
     rng = np.random.default_rng(1)
     masks = [0, (1 << pixels) - 1, *rng.integers(0, 1 << pixels, 100).tolist()]
@@ -154,7 +154,7 @@ def test_values_go_to_the_pixels_of_their_mask(name):
             ctx.set(dut.zero, zero)
             for dense in (0, 1):
                 ctx.set(dut.dense, dense)
-                word = plain(ctx.get(dut.word))
+                word = plain(ctx.get(dut.piece))
                 queue = iter(values)
                 wanted = {i: next(queue) for i in range(pixels) if mask >> i & 1}
                 if dense:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from golden.cycles.schedule import Scan
 from golden.params import LANE_LATENCY
 from hdl.walker import Walker
-from tests.golden.scanning import Entry, Retire, SlowWalker, Step, Visit
+from tests.golden.scanning import Entry, Place, Retire, SlowWalker, Step, Visit
 from tests.hdl.harness import PATTERNS, activity, plain, simulate
 from tests.hdl.stripes import Share, garbage, shares, tiled
 from tests.layers import TINY, Case, cluster_config, pass_config
@@ -29,6 +29,7 @@ class Cycle(NamedTuple):
     rows2: int  # valid with `pending`, as `last`
     last: int
     visiting: int
+    users: int  # valid with `visiting`
     retiring: int
     blocked: int
 
@@ -42,6 +43,7 @@ class Seen(NamedTuple):
     pins: Cycle
     step: dict[str, int]
     forward: int
+    pixels: list[int]  # what the lanes take
 
 
 def payload(share: Share, scan: Scan, entry: Entry, noise: random.Random) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def payload(share: Share, scan: Scan, entry: Entry, noise: random.Random) -> dic
 def drive(share: list[Share], idle: str, hold: str, *, seed: int) -> list[list[Seen]]:
     """Walk shares one after the other; per share all cycles, until everything has come out."""
     dut = Walker(share[0].build)
+    of_lanes = dut.pixels if share[0].build.depthwise else dut.step.pixel
     found: list[list[Seen]] = []
 
     async def run(ctx):
@@ -82,10 +85,11 @@ def drive(share: list[Share], idle: str, hold: str, *, seed: int) -> list[list[S
                 ctx.set(dut.i.valid, head is not None)
                 release = int(ctx.get(dut.pending) and next(drained))
                 ctx.set(dut.release, release)
-                ticks = ctx.tick().sample(*pins.values(), dut.step, dut.forward)
-                _, _, *values, step, forward = await ticks
+                ticks = ctx.tick().sample(*pins.values(), dut.step, dut.forward, of_lanes)
+                _, _, *values, step, forward, pixels = await ticks
                 entry, scan = head[:2] if head else (None, None)
-                seen.append(Seen(entry, scan, release, Cycle(*values), plain(step), forward))
+                cycle = Cycle(*values)
+                seen.append(Seen(entry, scan, release, cycle, plain(step), forward, plain(pixels)))
                 if seen[-1].pins.taken:
                     head = None
                 quiet = 0 if queue or head or ctx.get(dut.full) else quiet + 1
@@ -133,6 +137,7 @@ class Model:
             rows2=self.rows2 if self.pending else seen.pins.rows2,
             last=self.last if self.pending else seen.pins.last,
             visiting=isinstance(did.step, Visit),
+            users=self._users(did.step) if isinstance(did.step, Visit) else seen.pins.users,
             retiring=isinstance(did.step, Retire),
             blocked=did.due and not gate,
         )
@@ -148,6 +153,19 @@ class Model:
             self.tokens = 0 if ends else self.tokens + 1
         return pins, (did.step, carried)
 
+    def _users(self, visit: Visit) -> int:
+        """Lanes that have an operation."""
+        if not self.share.d.depthwise:
+            return self.share.work.lanes
+        own = self.share.own_pixels(place_of(self.share, visit))
+        return sum(pixel != 0 for pixel in own)
+
+
+def place_of(share: Share, visit: Visit) -> Place:
+    """The word of a visit."""
+    row, column, channel = visit.pixel
+    return Place(row, column, channel // share.build.word_pixels)
+
 
 class Sums:
     """What the steps make of the accumulators: the visits that each of them holds."""
@@ -158,10 +176,15 @@ class Sums:
         self.retired: list[tuple[tuple[int, int], list[Visit]]] = []
         self.before: dict[str, int] = {"visit": 0}
 
-    def step(
-        self, wanted: Step | None, scan: Scan | None, step: dict[str, int], forward: int
-    ) -> None:
-        d = self.share.d
+    def step(self, wanted: Step | None, scan: Scan | None, seen: Seen) -> None:
+        d, step, forward = self.share.d, seen.step, seen.forward
+        if wanted is not None and self.share.build.depthwise:
+            lanes = self.share.build.lanes_per_cluster
+            own = d.depthwise and isinstance(wanted, Visit)
+            place = place_of(self.share, wanted) if own else None
+            assert seen.pixels == (
+                self.share.own_pixels(place) if place else [step["pixel"]] * lanes
+            )
         # A token of a tile that is not the last adds nothing to its sum, and leaves it there.
         settles = isinstance(wanted, Retire) and not (scan and scan.closes)
         assert step["visit"] == (isinstance(wanted, Visit) or settles)
@@ -173,7 +196,8 @@ class Sums:
         if isinstance(wanted, Visit):
             y, x, channel = wanted.pixel
             assert scan is not None
-            assert step["pixel"] == self.share.x[y, x, channel] - d.in_zero
+            if not d.depthwise:
+                assert step["pixel"] == self.share.x[y, x, channel] - d.in_zero
             assert step["address"] == self.share.weight(scan, channel, wanted.tap)
             self.slots[step["slot"]] = [*held, wanted]
         elif settles:
@@ -196,7 +220,7 @@ def check(share: Share, seen: list[Seen]) -> None:
     for now, cycle in enumerate(seen):
         pins, step = model.cycle(now, cycle)
         assert cycle.pins == pins, f"cycle {now}"
-        sums.step(*leaving, cycle.step, cycle.forward)
+        sums.step(*leaving, cycle)
         leaving = step
     wanted = []
     visits: dict[tuple[int, int], list[Visit]] = {}  # of each output, of all tiles
