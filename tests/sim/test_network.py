@@ -16,6 +16,7 @@ from golden.pooling import AvgPool, MaxPool
 from golden.requant import Scale, Shift
 from sim.network import Engine, LayerRun, NetworkRunner
 from sim.streams import SimulationError
+from tests.sim.shapes import WIDE
 
 INPUT = TensorFormat(8, False, 1.0, 3)
 INNER = TensorFormat(8, False, 1.0)
@@ -164,7 +165,7 @@ def test_builds_that_do_not_fit_together_are_refused(tmp_path) -> None:
         NetworkRunner(mixed(), SIDE_BY_SIDE, wave=tmp_path / "w.fst")
 
 
-def fire(left: int) -> Network:
+def fire(left: int, squeeze: int = 8) -> Network:
     """Branches of several blocks, joined with the map that they read; pools behind them."""
     rng = np.random.default_rng(5)
 
@@ -181,10 +182,10 @@ def fire(left: int) -> Network:
         )
 
     layers = (
-        conv("squeeze", 2, 8, 1),
-        conv("left", 8, left, 1),
-        conv("right", 8, 12, 3),
-        conv("join", left + 20, 9, 1),
+        conv("squeeze", 2, squeeze, 1),
+        conv("left", squeeze, left, 1),
+        conv("right", squeeze, 12, 3),
+        conv("join", left + squeeze + 12, 9, 1),
         MaxPool("pool", (3, 3), (2, 2), INNER),
         conv("last", 9, 4, 3),
         AvgPool("mean", (4, 4), INNER, INNER, Shift(4)),
@@ -193,10 +194,10 @@ def fire(left: int) -> Network:
     return Network("fire", (10, 9, 2), INNER, layers, sources=sources)
 
 
-def run_fire(left: int, build: Build, engine: Engine) -> list[LayerRun]:
+def run_fire(left: int, build: Build, engine: Engine, squeeze: int = 8) -> list[LayerRun]:
     """Run it once; every map and every counter must be what the models say."""
     x = np.random.default_rng(8).integers(0, 200, (10, 9, 2)).astype(np.uint8)
-    network = fire(left)
+    network = fire(left, squeeze)
     with NetworkRunner(network, build, engine=engine) as runner:
         runs = runner.run(x)
     maps = network.run(x)
@@ -208,10 +209,19 @@ def run_fire(left: int, build: Build, engine: Engine) -> list[LayerRun]:
     return runs
 
 
-@pytest.mark.parametrize(("name", "left"), [("tiny", 20), ("tiny", 24), ("tiny8", 24)])
-def test_branches(name: str, left: int) -> None:
+@pytest.mark.parametrize(
+    ("build", "left", "squeeze"),
+    [
+        (preset("tiny"), 20, 8),
+        (preset("tiny"), 24, 8),
+        (preset("tiny8"), 24, 8),
+        (WIDE, 32, 32),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_branches(build: Build, left: int, squeeze: int) -> None:
     """In RTL; the pools are passes of the core's as well."""
-    runs = run_fire(left, preset(name), "rtl")
+    runs = run_fire(left, build, "rtl", squeeze)
     assert [run.plan.kind for run in runs] == ["conv"] * 4 + ["maxpool", "conv", "avgpool"]
     assert all(isinstance(run.plan, LayerPlan) for run in runs)
     assert all(run.counters["cycles"] > 0 for run in runs)
@@ -227,15 +237,15 @@ def test_without_a_max_pool_in_the_build_it_is_the_host_s() -> None:
 
 
 @st.composite
-def pools(draw: st.DrawFn) -> tuple[Network, np.ndarray]:
-    """A network that is one pool, and a map for it."""
+def pools(draw: st.DrawFn, build: Build) -> tuple[Network, np.ndarray]:
+    """A network that is one pool which a build takes, and a map for it."""
     channels = draw(st.integers(1, 40))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     pool: MaxPool | AvgPool
     if draw(st.booleans()):
         # Nowhere below the zero point, be that 0 or less.
         form = draw(st.sampled_from((INNER, TensorFormat(8, True, 1.0, -128))))
-        kernel = draw(st.tuples(*[st.integers(1, 5)] * 2))
+        kernel = draw(st.tuples(*[st.integers(1, min(5, build.k_max))] * 2))
         pads = draw(st.tuples(*(st.integers(0, k - 1) for k in kernel * 2)))
         least = [max(1, k - pads[i] - pads[i + 2]) for i, k in enumerate(kernel)]
         shape = (*(draw(st.integers(low, 12)) for low in least), channels)
@@ -253,14 +263,17 @@ def pools(draw: st.DrawFn) -> tuple[Network, np.ndarray]:
     return Network("pool", shape, form, (pool,)), x.astype(form.ints.dtype)
 
 
+@pytest.mark.parametrize("build", [preset("tiny"), WIDE], ids=lambda build: build.name)
 @settings(max_examples=settings.default.max_examples // 4)
-@given(pools())
-def test_pools_of_all_shapes(case: tuple[Network, np.ndarray]) -> None:
+@given(data=st.data())
+def test_pools_of_all_shapes(build: Build, data: st.DataObject) -> None:
     """In RTL, values and counters."""
-    network, x = case
-    with NetworkRunner(network, preset("tiny")) as runner:
+    network, x = data.draw(pools(build))
+    with NetworkRunner(network, build) as runner:
         (run,) = runner.run(x)
     assert isinstance(run.plan, LayerPlan)
+    depthwise = build.depthwise and x.shape[2] > 1
+    assert all(p.descriptor.depthwise == depthwise for p in run.plan.passes)
     assert run.exact
     assert run.counts_equal
     np.testing.assert_array_equal(run.y, network.layers[0].run(x))
