@@ -143,7 +143,7 @@ class Core(wiring.Component):
                 cluster.word.eq(banks.words[i]),
                 banks.requests[i].eq(cluster.request),
                 cluster.row.eq(drain.rows[i]),
-                cluster.chunk.eq(drain.chunks[i]),
+                cluster.shift.eq(drain.shift[i]),
                 drain.sums[i].eq(cluster.sums),
                 cluster.release.eq(drain.release[i]),
             ]
