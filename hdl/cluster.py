@@ -1,7 +1,5 @@
 """One cluster: the lanes that share one pixel stream, and their controller."""
 
-from itertools import product
-
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
@@ -12,7 +10,7 @@ from hdl.fetcher import Fetcher
 from hdl.itinerary import PROGRESS, pass_progress
 from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
-from hdl.layouts import CLUSTER_CONFIG, chunk_number, map_word
+from hdl.layouts import CLUSTER_CONFIG, map_word
 from hdl.scan import bank_bits, read_request, scan_entry
 from hdl.stream import StreamFIFO
 from hdl.walker import Walker
@@ -31,8 +29,9 @@ class Cluster(wiring.Component):
     word : the banks' answer
     target, load : a write to the lanes of the group that it names, and whose group this is
     full, pending, rows2, last, release, visiting, users, retiring, blocked : see `Walker`
-    row, chunk : which of the finished sums stand at `sums`: of that shadow row, `drain` lanes from
-        lane chunk x drain on
+    row : the shadow row whose finished sums stand at `sums`, those of the first `drain` lanes
+    shift : the next `drain` lanes' sums of that row stand there in the next cycle; to be given
+        until all have gone
     sums : the same cycle's
     """
 
@@ -59,7 +58,7 @@ class Cluster(wiring.Component):
                 "retiring": Out(1),
                 "blocked": Out(1),
                 "row": In(1),
-                "chunk": In(chunk_number(build)),
+                "shift": In(1),
                 "sums": Out(data.ArrayLayout(signed(build.acc_bits), build.drain)),
             }
         )
@@ -130,11 +129,10 @@ class Cluster(wiring.Component):
                 lane.weight_address.eq(load.address),
                 lane.weight_data.eq(load.data[position : position + build.weight_bits]),
             ]
-        with m.Switch(Cat(self.row, self.chunk)):
-            for row, chunk in product(range(2), range(len(lanes) // build.drain)):
-                with m.Case(2 * chunk + row):
-                    of_chunk = lanes[chunk * build.drain :][: build.drain]
-                    m.d.comb += [
-                        self.sums[i].eq(lane.shadow[row]) for i, lane in enumerate(of_chunk)
-                    ]
+        # Finished sums move along the lanes, so that no wire is longer than from lane to lane.
+        shift = Cat(self.shift & (self.row == row) for row in range(2))
+        for lane, beside in zip(lanes, lanes[build.drain :], strict=False):
+            m.d.comb += lane.beside.eq(beside.shadow)
+        m.d.comb += [lane.shift.eq(shift) for lane in lanes]
+        m.d.comb += [self.sums[i].eq(lanes[i].shadow[self.row]) for i in range(build.drain)]
         return m

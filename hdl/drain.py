@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, chunk_number, drain_chunk
+from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, drain_chunk
 
 
 class Drain(wiring.Component):
@@ -20,8 +20,8 @@ class Drain(wiring.Component):
     -------
     config, work, arm : the pass; turns start anew with `arm`
     pending, rows2, last : per cluster, see `hdl.walker.Walker`
-    rows, chunks : per cluster, what it shall have at `sums`, see `hdl.cluster.Cluster`: the same
-        for all, each from registers of its own, so that no wire of theirs spans the whole array
+    row : of which every cluster shall have the finished sums at `sums`
+    shift : per cluster, move on to the next, see `hdl.cluster.Cluster`
     sums : per cluster, the same cycle's
     release : per cluster, in the last cycle of its team's column
     returned : the writer has finished a packet
@@ -42,8 +42,8 @@ class Drain(wiring.Component):
                 "pending": In(n),
                 "rows2": In(n),
                 "last": In(n),
-                "rows": Out(n),
-                "chunks": Out(data.ArrayLayout(chunk_number(build), n)),
+                "row": Out(1),
+                "shift": Out(n),
                 "sums": In(data.ArrayLayout(sums, n)),
                 "release": Out(n),
                 "returned": In(1),
@@ -63,8 +63,7 @@ class Drain(wiring.Component):
         lead, cluster = Signal(range(max(2, n))), Signal(range(max(2, n)))
         team = Signal(3)
         rows2, last = Signal(), Signal()
-        row, chunk = Signal(), Signal(chunk_number(build))
-        next_row, next_chunk = Signal.like(row), Signal.like(chunk)
+        chunk = Signal(range(last_of_lanes + 2))  # of the group
         group = Signal(4)  # of the team
         base = Signal(8)  # channel of the team's first lane
         channel = Signal(8)
@@ -79,7 +78,7 @@ class Drain(wiring.Component):
             pick.eq(active & ((credit != 0) | ~opens)),
             last_chunk.eq(chunk == last_of_lanes),
             last_group.eq(group == self.config.team_groups - 1),
-            last_row.eq(row == rows2),
+            last_row.eq(self.row == rows2),
             ends.eq(pick & last_chunk & last_group & last_row),
             self.busy.eq(active | self.o.valid),
         ]
@@ -98,17 +97,14 @@ class Drain(wiring.Component):
                         with m.If(wants[(c + step) % n]):
                             m.d.comb += following.eq((c + step) % n)
 
-        m.d.comb += [next_row.eq(row), next_chunk.eq(chunk)]
-        m.d.sync += [row.eq(next_row), chunk.eq(next_chunk)]
-        for c in range(n):
-            # Left to itself, synthesis makes one register of equal ones.
-            copies = [Signal.like(s, name=f"{s.name}_{c}", attrs={"keep": 1}) for s in (row, chunk)]
-            m.d.sync += [copies[0].eq(next_row), copies[1].eq(next_chunk)]
-            m.d.comb += [self.rows[c].eq(copies[0]), self.chunks[c].eq(copies[1])]
-
         with m.If(~active | ends):
-            m.d.comb += [next_row.eq(0), next_chunk.eq(0)]
-            m.d.sync += [active.eq(wants.any()), group.eq(0), channel.eq(0)]
+            m.d.sync += [
+                active.eq(wants.any()),
+                chunk.eq(0),
+                group.eq(0),
+                self.row.eq(0),
+                channel.eq(0),
+            ]
             with m.If(wants.any()):
                 m.d.sync += [
                     lead.eq(following),
@@ -119,14 +115,12 @@ class Drain(wiring.Component):
                     base.eq(self.work[following].group * build.lanes_per_cluster),
                 ]
         with m.Elif(pick):
-            m.d.comb += next_chunk.eq(chunk + 1)
-            m.d.sync += channel.eq(channel + build.drain)
+            m.d.comb += self.shift.eq(1 << cluster)
+            m.d.sync += [chunk.eq(chunk + 1), channel.eq(channel + build.drain)]
             with m.If(last_chunk):
-                m.d.comb += next_chunk.eq(0)
-                m.d.sync += [group.eq(group + 1), cluster.eq(cluster + 1)]
+                m.d.sync += [chunk.eq(0), group.eq(group + 1), cluster.eq(cluster + 1)]
                 with m.If(last_group):
-                    m.d.comb += next_row.eq(1)
-                    m.d.sync += [group.eq(0), cluster.eq(lead), channel.eq(0)]
+                    m.d.sync += [group.eq(0), cluster.eq(lead), self.row.eq(1), channel.eq(0)]
 
         with m.If(self.arm):
             m.d.sync += lead.eq(0)
@@ -146,7 +140,7 @@ class Drain(wiring.Component):
                     Cat(base + channel + i < self.config.out_channels for i in range(build.drain))
                 ),
                 out.channel.eq(base + channel),
-                out.context.eq(Cat(row, team)),
+                out.context.eq(Cat(self.row, team)),
                 out.packet_end.eq(((channel + build.drain)[:4] == 0) | end_of_row),
                 out.segment_end.eq(end_of_row & last),
             ]

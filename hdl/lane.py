@@ -110,6 +110,8 @@ class BaseLane(wiring.Component):
         step it is 0, unless the accumulator is `fresh`: then it may be anything
     weight_en, weight_address, weight_data : write port of the weight memory
     shadow : the two finished sums
+    shift, beside : per row, the finished sum becomes that of the lane beside; not together with a
+        sum that retires to it
     """
 
     def __init__(self, build: Build, **members: wiring.Member):
@@ -123,6 +125,8 @@ class BaseLane(wiring.Component):
                 "weight_address": In(range(build.weight_words)),
                 "weight_data": In(signed(build.weight_bits)),
                 "shadow": Out(data.ArrayLayout(signed(build.acc_bits), 2)),
+                "shift": In(2),
+                "beside": In(data.ArrayLayout(signed(build.acc_bits), 2)),
             }
         )
 
@@ -159,8 +163,11 @@ class BaseLane(wiring.Component):
         m.d.comb += loses.eq(merge & (value < self.shadow[0]))
         for n, shadow in enumerate(self.shadow):
             take = retire & (row == n)
-            with m.If(take & ~loses if n == 0 else take):  # sums merge in row 0
-                m.d.sync += shadow.eq(value)
+            with m.If(take):
+                with m.If(~loses if n == 0 else 1):  # sums merge in row 0
+                    m.d.sync += shadow.eq(value)
+            with m.Elif(self.shift[n]):
+                m.d.sync += shadow.eq(self.beside[n])
 
 
 class Lane(BaseLane):

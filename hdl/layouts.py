@@ -60,11 +60,6 @@ def map_pixels(build: Build, count: int) -> data.StructLayout:
     )
 
 
-def chunk_number(build: Build) -> range:
-    """Shape of the number of a chunk within a cluster: `drain` lanes from number x drain on."""
-    return range(max(2, build.lanes_per_cluster // build.drain))
-
-
 def drain_chunk(build: Build) -> data.StructLayout:
     """Layout of what leaves the array in one cycle: `drain` accumulators of adjacent channels.
 

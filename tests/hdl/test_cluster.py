@@ -231,7 +231,7 @@ class Bench:
             ends = pick and len(taken) == count - 1
             chunks = build.lanes_per_cluster // build.drain
             ctx.set(dut.row, len(taken) // chunks)
-            ctx.set(dut.chunk, len(taken) % chunks)
+            ctx.set(dut.shift, pick)
             ctx.set(dut.release, ends)
             ctx.set(dut.word, answers.pop(0))
             now = await self._tick(ctx)

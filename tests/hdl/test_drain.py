@@ -133,7 +133,7 @@ class State(NamedTuple):
     returned: int
     pending: int
     row: int
-    chunk: int
+    shift: int
     release: int
     closing: int
     busy: int
@@ -198,10 +198,11 @@ class Clusters:
             ctx.set(dut.pending, of_clusters(standing))
             ctx.set(dut.rows2, of_clusters([bool(q) and len(q[0].sums) == 2 for q in queues]))
             ctx.set(dut.last, of_clusters([bool(q) and q[0].last for q in queues]))
-            rows, chunks = ctx.get(dut.rows), ctx.get(dut.chunks)
-            places = [(c, rows >> c & 1, chunks[c] * width) for c in range(len(shadow))]
-            sums = [shadow[c, row, first : first + width].tolist() for c, row, first in places]
-            ctx.set(dut.sums, sums)
+            row, shift = ctx.get(dut.row), ctx.get(dut.shift)
+            ctx.set(dut.sums, shadow[:, row, :width].tolist())
+            for c in range(len(shadow)):
+                if shift >> c & 1:
+                    shadow[c, row] = np.roll(shadow[c, row], -width)
             now = await self._tick(ctx)
             cycles.append(now)
             for team, queue in enumerate(queues):
@@ -219,8 +220,8 @@ class Clusters:
                 dut.arm,
                 dut.returned,
                 dut.pending,
-                dut.rows[0],
-                dut.chunks[0],
+                dut.row,
+                dut.shift,
                 dut.release,
                 dut.closing,
                 dut.busy,
@@ -236,7 +237,7 @@ class Clusters:
 def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
     """Check every cycle against the rules, given what stood ready and what was returned.
 
-    A column that is on its way is the list of its chunks: row, number, whether a packet opens.
+    A column that is on its way is the list of its chunks: row, cluster, whether a packet opens.
     There is room for so many packets more, to begin with. Returns the teams in turn, and the room
     that is left.
     """
@@ -252,8 +253,9 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
         ends = pick and len(way) == 1
         assert (now.busy, now.valid) == (bool(way) or valid, valid)
         closing, release = False, 0
+        assert now.shift == (1 << way[0][1] if pick and not ends else 0)
         if way:
-            assert (now.row, now.chunk) == way[0][:2]
+            assert now.row == way[0][0]
         if pick:
             row, *_ = way.popleft()
             column = work.teams[turns[-1]][taken[turns[-1]] - 1]
@@ -277,8 +279,8 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
                 sources = [*product(range(rows), range(work.groups), range(chunks))]
                 assert len(sources) == rows * work.length
                 way += [
-                    (row, chunk, n % work.length * work.build.drain % 16 == 0)
-                    for n, (row, _, chunk) in enumerate(sources)
+                    (row, lead + group, n % work.length * work.build.drain % 16 == 0)
+                    for n, (row, group, _) in enumerate(sources)
                 ]
         valid = pick
         room += now.returned - (pick and opens)
