@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
-from hdl.layouts import map_piece, map_word
+from hdl.layouts import map_piece, map_word, piece_number
 from hdl.memory import Ram
 from hdl.scan import bank_bits, read_request
 
@@ -36,7 +36,7 @@ class MapBanks(wiring.Component):
                 "w_en": In(1),
                 "w_bank": In(bank_bits(build)),
                 "w_address": In(range(build.map_words)),
-                "w_part": In(range(build.word_pixels // build.step_pixels)),
+                "w_part": In(piece_number(build)),
                 "w_piece": In(map_piece(build)),
                 "requests": In(data.ArrayLayout(read_request(build), build.clusters)),
                 "words": Out(data.ArrayLayout(self._word, build.clusters)),

@@ -123,7 +123,7 @@ class PacketGatherer(wiring.Component):
         ]
         is_nth = [Signal(build.drain, name=f"is_nth_{source}") for source in range(build.drain)]
         for source, place in enumerate(is_nth):
-            before = Signal(range(source + 1), name=f"before_{source}")
+            before = Signal(range(max(2, source + 1)), name=f"before_{source}")
             m.d.comb += [
                 before.eq(_ones(nonzero[:source])),
                 place.eq(nonzero[source] << before),
@@ -138,7 +138,7 @@ class PacketGatherer(wiring.Component):
         # Second cycle: put them behind what the packet has already.
         slots = Signal(data.ArrayLayout(unsigned(build.act_bits), shape.slots))
         bits = Signal(16)
-        count = Signal(range(16 // build.drain))
+        count = Signal(range(max(2, 16 // build.drain)))
         starts = Signal(init=1)
         full = Signal()
         out = Signal(packet(build))

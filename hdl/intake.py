@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.descriptor import Fault
 from golden.params import Build
-from hdl.layouts import MAP_BEAT, PASS_CONFIG, map_piece
+from hdl.layouts import MAP_BEAT, PASS_CONFIG, map_piece, piece_number
 from hdl.scan import bank_bits
 from hdl.unpack import Expander, Unpacker
 
@@ -69,7 +69,7 @@ class Intake(wiring.Component):
                 "w_en": Out(1),
                 "w_bank": Out(bank_bits(build)),
                 "w_addr": Out(range(build.map_words)),
-                "w_part": Out(range(build.word_pixels // build.step_pixels)),
+                "w_part": Out(piece_number(build)),
                 "w_piece": Out(map_piece(build)),
                 "fault": Out(4),
                 "fault_row": Out(12),

@@ -53,6 +53,11 @@ def map_piece(build: Build) -> data.StructLayout:
     return map_pixels(build, build.step_pixels)
 
 
+def piece_number(build: Build) -> range:
+    """Shape of the number of a piece within its map word."""
+    return range(max(2, build.word_pixels // build.step_pixels))
+
+
 def map_pixels(build: Build, count: int) -> data.StructLayout:
     """Layout of so many pixels of adjacent channels; as `map_word`."""
     return data.StructLayout(

@@ -16,12 +16,14 @@ SMALL = preset("tiny").replace(
     name="small", clusters=4, k_max=4, weight_words=128, map_words=1024, acc_words=20
 )
 
-#: Words of two sparsity maps, which belong to a team of four clusters in a depthwise pass.
+#: Words of two sparsity maps, which belong to a team of two clusters in a depthwise pass, and a
+#: whole packet leaving at a time.
 WIDE = SMALL.replace(
     name="wide",
-    lanes_per_cluster=8,
+    clusters=2,
+    lanes_per_cluster=16,
     word_pixels=32,
-    drain=8,
+    drain=16,
     depthwise=True,
     weight_words=1024,
     map_words=256,
