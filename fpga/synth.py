@@ -19,6 +19,7 @@ from fpga import reports
 from fpga.clocknet import promote_resets
 from fpga.devices import LARGE_LUTS, PINS, Device
 from fpga.floorplan import fix_sites
+from fpga.spare_rows import leave_rows_free
 from fpga.tools import SynthError, run, tool_version
 from fpga.wrapper import REGISTERS, ScanWrapper
 from fpga.yosys import YOSYS, synthesise_to
@@ -101,22 +102,24 @@ def synthesise(
 
     place = device.options(total["lut"])
     netlist = f"../{synthesis.name}/{_NETLIST}"
-    files = {PINS: device.pins}
+    to_pack = to_place = {PINS: device.pins}
     if total["lut"] > LARGE_LUTS:
+        netlist = _NETLIST
         design = _load(synthesis / _NETLIST)
-        fixed, promoted = fix_sites(design, device.name), promote_resets(design)
-        if fixed or promoted:
-            files[_NETLIST] = json.dumps(design)
-            netlist = _NETLIST
+        fix_sites(design, device.name)
+        promote_resets(design)
+        to_pack = to_pack | {_NETLIST: json.dumps(design)}
+        leave_rows_free(design, device.name)
+        to_place = to_place | {_NETLIST: json.dumps(design)}
     command = ("--json", netlist, "--report", "report.json", *place)
     with step("packing"):
-        packing = run(device.nextpnr, (*command, "--pack-only"), files)
+        packing = run(device.nextpnr, (*command, "--pack-only"), to_pack)
     sites = reports.used_sites(_load(packing / "report.json"))
     reason = reports.shortage(sites)
 
     def place_and_route(seed: int) -> dict | None:
         with step(f"place and route, seed {seed} of {seeds}"):
-            return _place_and_route(device, (*command, "--seed", str(seed)), files)
+            return _place_and_route(device, (*command, "--seed", str(seed)), to_place)
 
     runs: list[dict | None] = []
     if seeds and reason is None:
