@@ -12,8 +12,15 @@ from golden.requant import Scale
 LANES = {"mac": "multiply", "l1": "add |x - w|"}
 
 
-def check_layer(layer: Conv, in_shape: Shape, build: Build, in_block: int | None = None) -> None:
-    """Refuse what the build cannot run; `in_block` as of `compiler.plan.plan_layer`.
+def check_layer(
+    layer: Conv,
+    in_shape: Shape,
+    build: Build,
+    in_block: int | None = None,
+    *,
+    positive: bool = False,
+) -> None:
+    """Refuse what the build cannot run; `in_block` and `positive` as of `compiler.plan.plan_layer`.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def check_layer(layer: Conv, in_shape: Shape, build: Build, in_block: int | None
         ints.min - zero >= -half and ints.max - zero < half,
         f"pixels less the zero point {zero} need more than {build.pixel_bits} bits",
     )
-    bits = bits_needed(layer.reach)
+    bits = bits_needed(layer.reach_above_zero if positive else layer.reach)
     need(
         bits <= build.acc_bits,
         f"accumulators need {bits} bits, build {build.name!r} has {build.acc_bits}",

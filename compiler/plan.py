@@ -39,6 +39,7 @@ def plan_network(
         zip(network.layers, network.in_shapes, network.sources, strict=True)
     ):
         own = build_for(layer, build)
+        above_zero = all(positive[t] for t in taken)
         parts = [shapes[t][2] for t in taken]
         in_blocks = (sizes[taken[0]], branch_channels(parts, sizes[taken[0]], own))
         dense = dense_input and 0 in taken
@@ -51,12 +52,11 @@ def plan_network(
                 in_blocks=in_blocks,
                 out_block=sizes[i + 1],
                 own_blocks=i + 1 not in joined,
+                positive=above_zero,
             )
             if layer.groups > 1:
                 sizes[i + 1] = plan.out_blocks[0][0]
-        elif runs_on_core(
-            layer, own, positive=all(positive[t] for t in taken), joined=i + 1 in joined
-        ):
+        elif runs_on_core(layer, own, positive=above_zero, joined=i + 1 in joined):
             plan = plan_layer(
                 as_convolution(layer, shape[2]),
                 shape,
@@ -64,6 +64,7 @@ def plan_network(
                 dense=dense,
                 in_blocks=in_blocks,
                 kind=layer.kind,
+                positive=above_zero,
             )
             sizes[i + 1] = plan.out_blocks[0][0]
         else:
@@ -96,6 +97,7 @@ def plan_layer(
     out_block: int | None = None,
     own_blocks: bool = True,
     kind: str | None = None,
+    positive: bool = False,
 ) -> LayerPlan:
     """Plan one layer for an input map of `in_shape`.
 
@@ -103,7 +105,8 @@ def plan_layer(
     (`golden.descriptor.block_sizes`), `out_block` those of every pass but the last; as many as the
     build has lanes, and one branch, if absent. With `own_blocks` a grouped layer chooses blocks
     that suit its groups; else it computes with zeros between its groups. `kind` is "maxpool" or
-    "avgpool" where the layer stands for a pool.
+    "avgpool" where the layer stands for a pool. `positive` says that no pixel of the map is below
+    its zero point: sums then need fewer bits.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def plan_layer(
         If the build cannot run it.
     """
     in_blocks = in_blocks or (build.lanes, in_shape[2])
-    check_layer(layer, in_shape, build, in_blocks[0])
+    check_layer(layer, in_shape, build, in_blocks[0], positive=positive)
     cols = layer.conv_shape(in_shape)[1]
     if layer.pool:
         cols = cols // 2 * 2

@@ -186,6 +186,11 @@ class Adder(Conv):
             for b, line in zip(folded.bias, lines, strict=True)
         )
 
+    @property
+    def reach_above_zero(self) -> int:
+        """The same: minima are bounded by the weights, whatever the pixels."""
+        return self.reach
+
     def accumulate(self, x: np.ndarray) -> np.ndarray:
         """Exact sums with bias, before pooling: int64, (rows, columns, Cout).
 

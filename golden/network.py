@@ -151,6 +151,13 @@ class Conv:
         return bound(self.weights, self.bias, max(ints.max - zero, zero - ints.min))
 
     @property
+    def reach_above_zero(self) -> int:
+        """The same if no pixel is below the zero point: products of either sign stand alone."""
+        largest = self.in_format.ints.max - self.in_format.zero_point
+        signs = self.weights.clip(min=0), self.weights.clip(max=0)
+        return max(bound(weights, self.bias, largest) for weights in signs)
+
+    @property
     def clamp(self) -> tuple[int, int]:
         """Lowest and highest raw output; ReLU is a lowest one of the zero point."""
         ints = self.out_format.ints
