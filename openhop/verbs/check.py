@@ -9,6 +9,7 @@ from compiler.errors import CompileError
 from compiler.onnx_import import NodeVerdict, Verdict, check, import_onnx
 from compiler.passes import LayerPlan
 from compiler.plan import build_for, plan_layer, plan_network
+from compiler.pools import never_negative
 from golden.network import Conv, Network
 from golden.params import Build, presets
 from openhop import library, views
@@ -42,11 +43,14 @@ def on_build(
 ) -> Iterator[NodeVerdict]:
     """Judge the nodes of a network that OpenHop runs once more, for builds of the core."""
     refused: dict[str, str] = {}
-    for layer, shape in zip(network.layers, network.in_shapes, strict=True):
+    positive = never_negative(network)
+    inputs = zip(network.layers, network.in_shapes, network.sources, strict=True)
+    for layer, shape, taken in inputs:
         if not isinstance(layer, Conv):
             continue
+        above_zero = all(positive[t] for t in taken)
         try:
-            plan_layer(layer, shape, build_for(layer, builds))
+            plan_layer(layer, shape, build_for(layer, builds), positive=above_zero)
         except CompileError as error:
             refused[layer.name] = error.reason
     try:
