@@ -1,5 +1,7 @@
 """What a build cannot run is refused in words, and no more than that."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,16 @@ def test_refusals_are_one_clear_line(layer, shape, build, message):
     with pytest.raises(CompileError) as caught:
         check_layer(layer, shape, build)
     assert str(caught.value) == f"layer 'conv/1': {message}"
+
+
+def test_maps_above_zero_need_narrower_sums():
+    weights = np.ones((2, 2, 1, 1), int)
+    weights[:, 0] = -1
+    layer = a_layer(ONE, TensorFormat(8, False, 1.0), bias=np.array([0, (1 << 23) - 300]))
+    layer = replace(layer, weights=weights)
+    with pytest.raises(CompileError, match="accumulators need 25 bits"):
+        check_layer(layer, (8, 8, 2), UP5K)
+    check_layer(layer, (8, 8, 2), UP5K, positive=True)
 
 
 @pytest.mark.parametrize(

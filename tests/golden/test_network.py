@@ -273,6 +273,24 @@ def test_a_layer_knows_its_figures():
     assert small_layer(weights=np.full((3, 2, 3, 3), 128)).weight_bits == 16
 
 
+@pytest.mark.parametrize("bias", [-5, 0, 7])
+def test_sums_of_pixels_above_zero_stay_within_their_reach(bias):
+    """It is reached where the pixels of one sign of the weights are as large as can be."""
+    rng = np.random.default_rng(4)
+    weights = rng.integers(-99, 100, (3, 2, 3, 3))
+    form = TensorFormat(16, True, 1.0, -3)
+    layer = small_layer(weights=weights, bias=np.full(3, bias), in_format=form)
+    largest = form.ints.max - form.zero_point
+    found = []
+    for sign in (1, -1):
+        for output in weights:
+            pixels = np.where(sign * output > 0, largest, 0).transpose(1, 2, 0)
+            found.append(int(np.abs(conv2d(pixels, weights, layer.bias)).max()))
+    reached = max(found)
+    assert layer.reach_above_zero - 2 * abs(bias) <= reached <= layer.reach_above_zero
+    assert layer.reach_above_zero < layer.reach
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
