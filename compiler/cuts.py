@@ -270,11 +270,11 @@ class Split:
 def arrival_cycles(in_shape: Shape, build: Build) -> int:
     """Estimate the cycles in which a map comes in, half of its pixels zeros.
 
-    The intake takes a sparsity map or a map word per cycle, and the bus has its width.
+    The intake takes a sparsity map, or the pixels of a step, per cycle, and the bus has its width.
     """
     height, width, channels = in_shape
     groups = ceil_div(channels, 16)
-    steps = groups + ceil_div(channels, build.word_pixels)
+    steps = groups + ceil_div(channels, build.step_pixels)
     beats = (2 * groups + build.act_bytes * channels / 2) / build.bus_bytes
     return height * width * ceil(max(steps, beats))
 

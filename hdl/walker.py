@@ -228,10 +228,10 @@ class Walker(wiring.Component):
             with m.If(config.depthwise):
                 m.d.comb += self.users.eq(count_ones(own.mask))
             for n, lane_pixel in enumerate(self.pixels):
-                value = own.values[n]
-                value = Mux(config.signed_in, value.as_signed(), value) - zero
-                value = Mux(own.mask[n] & ~token, value, 0)
-                m.d.sync += lane_pixel.eq(Mux(config.depthwise, value, pixel))
+                own_raw = own.values[n]
+                own_pixel = Mux(config.signed_in, own_raw.as_signed(), own_raw) - zero
+                own_pixel = Mux(own.mask[n] & ~token, own_pixel, 0)
+                m.d.sync += lane_pixel.eq(Mux(config.depthwise, own_pixel, pixel))
         step = self.step
         m.d.sync += [
             step.visit.eq(visit | settle),

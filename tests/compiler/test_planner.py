@@ -453,6 +453,7 @@ def test_a_tight_ring_is_split_over_columns_alone():
         (64, 8, 12),
         (16, 16, 3),  # 2 bytes of sparsity map, 16 of values, 8 of them in a cycle
         (64, 16, 9),
+        (33, 32, 6),  # of a word of two sparsity maps, one at a time
     ],
 )
 def test_arrival(channels, pixels, cycles):
