@@ -6,6 +6,8 @@ BIN    := .venv/bin
 STAMP  := .venv/.stamp
 # Narrow a test run: make test T=tests/golden
 T      ?= tests
+# or widen it: make test T=tests/fpga/test_netlist.py M=slow
+M      ?= not slow and not bench
 # What `make run` hands to the command line: make run ARGS="--preset tiny"
 ARGS   ?=
 
@@ -31,9 +33,10 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup ## Run the bundled network on the RTL and compare it with the golden model
 	@$(BIN)/openhop run $(ARGS)
 
-# Two workers: a simulation wants a core and some memory to itself.
+# Two workers: a simulation wants a core and some memory to itself. Tests of one group share what
+# takes long to make.
 test: setup ## Run the tests that take seconds
-	@$(BIN)/pytest -n 2 -m "not slow and not bench" $(T)
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "$(M)" $(T)
 
 lint: setup ## Check style, formatting and types
 	@$(BIN)/ruff check .

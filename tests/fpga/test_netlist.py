@@ -45,11 +45,17 @@ class Pair:
     gates: list[NativeCore]
 
 
+def group(build: Build, part: str) -> pytest.MarkDecorator:
+    """Let one worker make and simulate all of a netlist."""
+    return pytest.mark.xdist_group(f"{build.name}-{part}")
+
+
 @pytest.fixture(
     scope="module",
     params=[
-        *(pytest.param((SMALL, part), id=f"small-{part}") for part in PARTS),
-        *(pytest.param((TINY, part), id=f"tiny-{part}", marks=pytest.mark.slow) for part in PARTS),
+        pytest.param((build, part), id=f"{build.name}-{part}", marks=[*marks, group(build, part)])
+        for build, marks in ((SMALL, ()), (TINY, (pytest.mark.slow,)))
+        for part in PARTS
     ],
 )
 def pair(request) -> Iterator[Pair]:
