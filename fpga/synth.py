@@ -40,7 +40,7 @@ write_json -selected wrapper.json
 """
 
 #: What nextpnr says when there are sites enough, but it finds no legal placement.
-_NO_PLACE = ("utilisation limit", "no BELs remaining", "failed to place")
+_NO_PLACE = ("find legal placement", "no BELs remaining", "failed to place")
 
 
 def synthesise(

@@ -165,6 +165,10 @@ def placed_or_not(monkeypatch, outcomes):
 
 
 FULL = "nextpnr-ice40: Unable to find legal placement, design is probably at utilisation limit."
+TRIED = (
+    "nextpnr-ice40: Unable to find legal placement for cell 'ff' of type 'ICESTORM_LC' after "
+    "3339821 attempts, check constraints and utilisation."
+)
 
 
 def test_a_seed_without_placement_is_left_out(monkeypatch, result):
@@ -177,7 +181,7 @@ def test_a_seed_without_placement_is_left_out(monkeypatch, result):
 
 
 def test_no_placement_at_all_does_not_fit(monkeypatch):
-    placed_or_not(monkeypatch, [FULL, FULL])
+    placed_or_not(monkeypatch, [FULL, TRIED])
     result = synth.synthesise(Macs(1), DEVICES["up5k"], seeds=2)
     assert not result["fits"]
     assert result["reason"] == "no legal placement found"
