@@ -8,7 +8,7 @@ into a loop. Both know the writer's layout of lines, not Verilog at large.
 
 import re
 
-_NAME = r"\\\S+ |[A-Za-z_]\w*"
+_NAME = r"(?:\\\S+ |[A-Za-z_]\w*)"
 _MODULE = re.compile(rf"^module ({_NAME}) ?\((.*?)\);\n(.*?)^endmodule\n", re.M | re.S)
 _INSTANCE = re.compile(rf"^  ({_NAME}) ({_NAME} ?)\(\n(.*?)^  \);\n", re.M | re.S)
 #: A port of a signal without a name: its number is that of a net of the module above.

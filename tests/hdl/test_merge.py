@@ -195,6 +195,27 @@ def test_yosys_sees_a_module_in_place_of_one_that_differs(written, merged):
         prove(written, wrong)
 
 
+class Namesakes(wiring.Component):
+    """Cells that have the names of ports, which the backend then changes."""
+
+    i: In(unsigned(4))
+    o: Out(unsigned(4))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.i = first = Cell(1)
+        m.submodules.o = second = Cell(2)
+        m.d.comb += [first.i.eq(self.i), second.i.eq(first.o), self.o.eq(second.o)]
+        return m
+
+
+def test_submodules_may_have_the_names_of_ports():
+    written = verilog.convert(Namesakes(), name=TOP, emit_src=False, strip_internal_attrs=True)
+    merged = merge_modules(written, TOP)
+    assert len(modules(merged)) == len(modules(written)) == 3
+    assert prove(written, merged) >= 8
+
+
 def test_a_top_that_is_not_there_is_refused(written):
     with pytest.raises(ValueError, match="the Verilog has no module 'elsewhere'"):
         merge_modules(written, "elsewhere")
