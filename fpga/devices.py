@@ -36,9 +36,8 @@ class Device:
     part_options: tuple[str, ...]
     #: Pin constraints, in the family's own format.
     pins: str = ""
-    #: nextpnr's further options for designs of more than `LARGE_LUTS`, and those of routing alone.
+    #: nextpnr's further options for designs of more than `LARGE_LUTS`.
     large_options: tuple[str, ...] = ()
-    large_route_options: tuple[str, ...] = ()
     #: What the part has: LUTs of four inputs, flip-flops, block RAMs, multipliers.
     lut: int
     ff: int
@@ -53,10 +52,6 @@ class Device:
     def options(self, lut: int) -> tuple[str, ...]:
         """Return nextpnr's options for a design of so many LUTs."""
         return self.part_options + (self.large_options if lut > LARGE_LUTS else ())
-
-    def route_options(self, lut: int) -> tuple[str, ...]:
-        """Return the options that nextpnr gets when it routes a placed design of so many LUTs."""
-        return self.large_route_options if lut > LARGE_LUTS else ()
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """Add up a Yosys netlist's cells as `lut`, `ff`, `bram` and `dsp`.
@@ -116,8 +111,6 @@ def _ecp5(size: str, lut: int, bram: int, dsp: int) -> Device:
         pins='LOCATE COMP "clk" SITE "G2";\n',
         # Static placement fills tiles to the last LUT, which leaves routers no way.
         large_options=("--placer", "heap", "--placer-heap-beta", "0.75", "--router", "router2"),
-        # Wires that all count as critical do not give way to each other.
-        large_route_options=("--no-tmdriv",),
         lut=lut,
         ff=lut,
         bram=bram,

@@ -39,10 +39,6 @@ select {" ".join(f"w:{name}" for name in REGISTERS)}
 write_json -selected wrapper.json
 """
 
-#: File of a placed netlist, and what nextpnr is told to take it as it is.
-_PLACED = "placed.json"
-_REUSE = ("--no-pack", "--no-place")
-
 #: What nextpnr says when there are sites enough, but it finds no legal placement.
 _NO_PLACE = ("find legal placement", "no BELs remaining", "failed to place")
 
@@ -82,8 +78,7 @@ def synthesise(
         runs : list of dict, `seed` and `fmax_mhz` (None if no legal placement was found)
         critical_path : dict or None, of the run at the median, or next below it
         seeds : int
-        options : dict, `yosys`, `nextpnr` and, if it got more for that, `routing`: what the tools
-            were told
+        options : dict, `yosys` and `nextpnr`: what the tools were told
         tools : dict, version of every tool
 
     Raises
@@ -106,7 +101,7 @@ def synthesise(
     frame = {**dict.fromkeys(total, 0), "lut": wrapper.output_bits, "ff": flip_flops}
     cost = {resource: total[resource] - frame[resource] for resource in total}
 
-    place, route = device.options(total["lut"]), device.route_options(total["lut"])
+    place = device.options(total["lut"])
     netlist = f"../{synthesis.name}/{_NETLIST}"
     to_pack = to_place = {PINS: device.pins}
     if total["lut"] > LARGE_LUTS:
@@ -118,16 +113,15 @@ def synthesise(
         to_pack = to_pack | {_NETLIST: json.dumps(design)}
         leave_rows_free(design, device.name)
         to_place = to_place | {_NETLIST: json.dumps(design)}
-    command = ("--report", "report.json", *place)
+    command = ("--json", netlist, "--report", "report.json", *place)
     with step("packing"):
-        packing = run(device.nextpnr, ("--json", netlist, *command, "--pack-only"), to_pack)
+        packing = run(device.nextpnr, (*command, "--pack-only"), to_pack)
     sites = reports.used_sites(_load(packing / "report.json"))
     reason = reports.shortage(sites)
 
     def place_and_route(seed: int) -> dict | None:
         with step(f"place and route, seed {seed} of {seeds}"):
-            seeded = (*command, "--seed", str(seed))
-            return _place_and_route(device, netlist, seeded, to_place, route)
+            return _place_and_route(device, (*command, "--seed", str(seed)), to_place)
 
     runs: list[dict | None] = []
     if seeds and reason is None:
@@ -155,11 +149,7 @@ def synthesise(
         "runs": [{"seed": n + 1, "fmax_mhz": reached.get(n + 1)} for n in range(len(runs))],
         "critical_path": path,
         "seeds": seeds,
-        "options": {
-            "yosys": device.synth,
-            "nextpnr": " ".join(place),
-            **({"routing": " ".join(route)} if route else {}),
-        },
+        "options": {"yosys": device.synth, "nextpnr": " ".join(place)},
         "tools": {
             "amaranth": amaranth.__version__,
             **{tool: tool_version(tool) for tool in (YOSYS, device.nextpnr)},
@@ -186,22 +176,11 @@ def _steps(total: int, progress: Progress | None) -> Callable[[str], AbstractCon
 
 
 def _place_and_route(
-    device: Device,
-    netlist: str,
-    command: tuple[str, ...],
-    files: dict[str, str],
-    route: tuple[str, ...],
+    device: Device, command: tuple[str, ...], files: dict[str, str]
 ) -> dict | None:
-    """Return nextpnr's report, or None if it found no legal placement.
-
-    A design whose routing has options of its own is placed first, and routed in a second run.
-    """
+    """Return nextpnr's report, or None if it found no legal placement."""
     try:
-        if route:
-            place = ("--json", netlist, *command, "--no-route", "--write", _PLACED)
-            netlist = f"../{run(device.nextpnr, place, files).name}/{_PLACED}"
-            command, files = (*command, *_REUSE, *route), {PINS: device.pins}
-        return _load(run(device.nextpnr, ("--json", netlist, *command), files) / "report.json")
+        return _load(run(device.nextpnr, command, files) / "report.json")
     except SynthError as error:
         if any(words in str(error) for words in _NO_PLACE):
             return None

@@ -39,5 +39,3 @@ def test_large_designs_have_options_of_their_own():
     part = device("lfe5u-85f")
     assert part.options(LARGE_LUTS) == part.part_options
     assert part.options(LARGE_LUTS + 1) == (*part.part_options, *part.large_options)
-    assert part.route_options(LARGE_LUTS) == ()
-    assert part.route_options(LARGE_LUTS + 1) == part.large_route_options == ("--no-tmdriv",)

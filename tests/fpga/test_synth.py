@@ -150,22 +150,6 @@ def test_what_does_not_fit_is_counted_and_not_placed():
     assert result["runs"] == []
 
 
-def test_a_large_design_is_placed_and_then_routed(monkeypatch):
-    """What counts as large is lowered; the same design comes out, and is routed whole."""
-    part = DEVICES["lfe5u-25f"]
-    small = synth.synthesise(Macs(1), part, seeds=1)
-    for module in ("synth", "devices"):
-        monkeypatch.setattr(f"fpga.{module}.LARGE_LUTS", 0)
-    large = synth.synthesise(Macs(1), part, seeds=1)
-    assert large["options"]["routing"] == "--no-tmdriv"
-    assert "routing" not in small["options"]
-    assert [large[name] for name in ("fits", "lut", "ff", "bram", "dsp", "sites")] == [
-        small[name] for name in ("fits", "lut", "ff", "bram", "dsp", "sites")
-    ]
-    assert large["fmax_mhz"]["median"] > 20
-    assert large["critical_path"]["wire_ns"] > 0
-
-
 def placed_or_not(monkeypatch, outcomes):
     """Let place and route end as `outcomes` says for each seed: a frequency or an error."""
 
