@@ -1,6 +1,6 @@
 """The control stream: descriptor, lane parameters and weights of one pass after the other."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,7 +48,7 @@ class ControlLoader(wiring.Component):
     finish : the pass has ended
     opening : the first word of a layer is being taken
     loaded : loads of the running pass that are in the lanes; all ones when no more will come
-    released : loads of the running pass that each cluster has finished with
+    released : loads of the running pass that every cluster has finished with
     targets : of each cluster, whether it has work in the pass that is loaded, and its group there
     load : a write to the lanes
     bias_en, scale_en, parameter_bank, parameter_channel, parameter : a write to the requantiser's
@@ -69,7 +69,7 @@ class ControlLoader(wiring.Component):
                 "finish": In(1),
                 "opening": Out(1),
                 "loaded": Out(LOAD_BITS),
-                "released": In(data.ArrayLayout(LOAD_BITS, build.clusters)),
+                "released": In(LOAD_BITS),
                 "targets": Out(data.ArrayLayout(TARGET, build.clusters)),
                 "load": Out(lane_load(build)),
                 "bias_en": Out(1),
@@ -142,13 +142,11 @@ class ControlLoader(wiring.Component):
         earlier, all_but_last = Signal(LOAD_BITS), Signal(LOAD_BITS)
         m.d.sync += all_but_last.eq(self.config.loads - 1)
         free = Signal()
-        least = Mux(ahead, all_but_last, earlier)
-        released = Cat(loads >= least for loads in self.released).all()
         with m.If(ahead):
             early = (load == 0) & ~coming.alone & ~self.config.alone
-            m.d.comb += free.eq(running & early & released)
+            m.d.comb += free.eq(running & early & (self.released >= all_but_last))
         with m.Else():
-            m.d.comb += free.eq((load < 2) | released)
+            m.d.comb += free.eq((load < 2) | (self.released >= earlier))
 
         m.d.sync += [
             self.load.weight_en.eq(0),

@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.params import ANNOUNCED_TO_PICK, LANE_LATENCY, PICK_TO_SHADOW, Build
+from golden.params import LANE_LATENCY, Build
 from hdl.delay import delayed
 from hdl.lane import lane_step
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_pixels
@@ -37,9 +37,8 @@ class Walker(wiring.Component):
     finished : the last column of a stripe has begun to retire
     release : the shadow registers have been drained
     full : the shadow registers are taken, from the token that fills them to their release
-    announced : a finished column of `rows2` + 1 rows, the stripe's last if `last`, will stand in
-        the shadow registers in time for a pick that comes `ANNOUNCED_TO_PICK` cycles later; the
-        two are stable until its release
+    pending : the shadow registers hold a finished column of `rows2` + 1 rows, the stripe's last
+        if `last`
     visiting, retiring, blocked : what this cycle is spent on, for the counters
     users : lanes that have an operation in a visit
     """
@@ -57,7 +56,7 @@ class Walker(wiring.Component):
                 "finished": Out(1),
                 "release": In(1),
                 "full": Out(1),
-                "announced": Out(1),
+                "pending": Out(1),
                 "rows2": Out(1),
                 "last": Out(1),
                 "visiting": Out(1),
@@ -93,7 +92,7 @@ class Walker(wiring.Component):
         for i in range(build.word_pixels):
             # Multiples of a constant of the pass: a register each, off the critical path.
             multiple = Signal(range(max(2, 49 * i + 1)), name=f"offset_{i}")
-            m.d.sync += multiple.eq(times(config.kernel_size, i))
+            m.d.sync += multiple.eq(config.kernel_size * i)
             selected_value |= Mux(lowest[i], word.values[i], 0)
             selected_offset |= Mux(lowest[i], multiple, 0)
         m.d.comb += [value.eq(selected_value), weight_offset.eq(selected_offset)]
@@ -249,11 +248,11 @@ class Walker(wiring.Component):
         ]
 
         # A finished column stands in the shadow registers LANE_LATENCY cycles after its step.
-        finished = retire & fills & last
-        ahead = LANE_LATENCY - PICK_TO_SHADOW - ANNOUNCED_TO_PICK
-        m.d.comb += self.announced.eq(delayed(m, finished, ahead, "announced"))
-        with m.If(finished):
-            m.d.sync += [self.rows2.eq(two), self.last.eq(ends)]
+        stands = delayed(m, retire & fills & last, LANE_LATENCY - 1, "stands")
+        with m.If(self.release):
+            m.d.sync += self.pending.eq(0)
+        with m.If(stands):
+            m.d.sync += [self.pending.eq(1), self.rows2.eq(two), self.last.eq(ends)]
         return m
 
     def _of_lanes(self, word):

@@ -17,14 +17,7 @@ from compiler.lower import pack_weights
 from golden.conv import conv2d, max_pool2x2
 from golden.cycles.passes import READ_TO_HEAD, STRIPE_SETUP, TOKEN_TO_STEP
 from golden.cycles.scan import scan_stripe
-from golden.params import (
-    ANNOUNCED_TO_PICK,
-    LANE_LATENCY,
-    PICK_TO_CHUNK,
-    PICK_TO_RELEASE,
-    PICK_TO_SHADOW,
-    ceil_div,
-)
+from golden.params import LANE_LATENCY, ceil_div
 from hdl.cluster import Cluster
 from hdl.layouts import LOAD_BITS
 from tests.golden.scanning import Place, rows_out, words_in
@@ -49,7 +42,7 @@ class Cycle(NamedTuple):
     hungry: int
     done: int
     full: int
-    announced: int
+    pending: int
     rows2: int
     last: int
     visiting: int
@@ -60,7 +53,7 @@ class Cycle(NamedTuple):
 
 @dataclass
 class Column:
-    """A finished column: when its walker is told that it is drained, and all lanes' sums by row."""
+    """A finished column: the cycle of its release, and per row the sums of all lanes."""
 
     released: int
     rows: list[list[int]]
@@ -223,15 +216,8 @@ class Bench:
         answers = [garbage(build, noise)] * 2
         there = 0
         phase = 0
-        chunks = build.lanes_per_cluster // build.drain  # of a row
-        # Of the column that leaves: its chunks, those picked, the sums of those that have come.
-        count = picked = 0
-        taken: list[list[int]] = []
-        picks_from = released = 0
-        # What follows from a pick: row and shift, release, and the sums.
-        asks = deque([(0, False)] * (PICK_TO_SHADOW - 1))
-        releases = deque([False] * (PICK_TO_RELEASE - 1))
-        arrivals = deque([False] * (PICK_TO_CHUNK - 1))
+        taken: list[list[int]] = []  # the sums of each chunk of the column that leaves
+        count = 0  # its chunks, none while it has not begun
         while not (ctx.get(dut.done) and not ctx.get(dut.full)):
             ctx.set(dut.slot, (phase + share.work.team) % build.clusters)
             free = phase > 3 and there < min(d.in_rows, ctx.get(dut.row_floor) + d.ring_rows)
@@ -241,34 +227,30 @@ class Bench:
                     banks[share.address(place)] = share.word(place, noise)
                 there += 1
             ctx.set(dut.rows_done, there)
-            pick = picked < count and phase >= picks_from and next(drains)
-            asks.append((picked // chunks, True) if pick else (0, False))
-            picked += pick
-            releases.append(pick and picked == count)
-            arrivals.append(pick)
-            if releases[-1]:
-                released = phase + PICK_TO_RELEASE
-            row, shift = asks.popleft()
-            ctx.set(dut.row, row)
-            ctx.set(dut.shift, shift)
-            ctx.set(dut.release, releases.popleft())
+            pick = count > 0 and next(drains)
+            ends = pick and len(taken) == count - 1
+            chunks = build.lanes_per_cluster // build.drain
+            ctx.set(dut.row, len(taken) // chunks)
+            ctx.set(dut.shift, pick)
+            ctx.set(dut.release, ends)
             ctx.set(dut.word, answers.pop(0))
             now = await self._tick(ctx)
             run.cycles.append(now)
             asked = now.request["bank"], now.request["address"]
             answers.append(banks[asked] if now.request["valid"] else garbage(build, noise))
-            if arrivals.popleft():
+            if pick:
                 taken.append(now.sums)
-            if count and len(taken) == count:
+            if ends:
                 sums = [
                     [value for chunk in taken[row * chunks :][:chunks] for value in chunk]
                     for row in range(count // chunks)
                 ]
-                run.columns.append(Column(released, sums, now.last))
-                taken, count, picked = [], 0, 0
-            if now.announced:
-                count, picks_from = chunks * (1 + now.rows2), phase + ANNOUNCED_TO_PICK
+                run.columns.append(Column(phase, sums, now.last))
+                taken, count = [], 0
+            elif now.pending and not count:
+                count = chunks * (1 + now.rows2)
             phase += 1
+        ctx.set(dut.release, 0)
 
 
 def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
@@ -301,9 +283,9 @@ def check_cycles(share: Share, run: Run) -> None:
     d, cycles = share.d, run.cycles
     build, work = share.build, share.work
     waits = [t for t, c in enumerate(cycles) if c.waiting and not cycles[t + 1].waiting]
-    columns = iter(run.columns)
+    releases = iter([column.released for column in run.columns])
     retiring: list[int] = []
-    announced: list[int] = []
+    pending: set[int] = set()
     full: set[int] = set()
     visits = stuck = 0
     gate = 0
@@ -332,15 +314,13 @@ def check_cycles(share: Share, run: Run) -> None:
             last = now + TOKEN_TO_STEP + scan.steps - 1
             retiring += range(now + TOKEN_TO_STEP, last + 1)
             if fills:
-                column = next(columns)
-                full.update(range(now + 1, column.released + 1))
-                announced.append(last + LANE_LATENCY - PICK_TO_SHADOW - ANNOUNCED_TO_PICK)
-                for cycle in cycles[last + 1 : column.released + 1]:
-                    assert (cycle.rows2 + 1, cycle.last) == (len(column.rows), column.last)
-                gate = column.released + 1
+                released = next(releases)
+                full.update(range(now + 1, released + 1))
+                pending.update(range(last + LANE_LATENCY, released + 1))
+                gate = released + 1
         visits += scan.visits
     assert [t for t, c in enumerate(cycles) if c.retiring] == retiring
-    assert [t for t, c in enumerate(cycles) if c.announced] == announced
+    assert {t for t, c in enumerate(cycles) if c.pending} == pending
     assert {t for t, c in enumerate(cycles) if c.full} == full
     assert sum(c.visiting for c in cycles) == visits
     assert sum(c.blocked and not (c.visiting or c.retiring) for c in cycles) == stuck

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,7 +135,7 @@ class Watch:
     """What a loader did: one entry per cycle."""
 
     NAMES = (
-        *("half", "arm", "run", "finish", "opening", "loaded", "bank", "fault"),
+        *("half", "arm", "run", "finish", "opening", "loaded", "released", "bank", "fault"),
         *("bias_en", "scale_en", "parameter_bank", "parameter_channel", "parameter"),
     )
     LAYOUTS = ("config", "clusters", "targets")  # as numbers
@@ -152,12 +151,11 @@ class Watch:
             *(dut.i.valid, dut.i.ready),
             *(getattr(dut, name) for name in self.NAMES),
             *(getattr(dut, name).as_value() for name in self.LAYOUTS),
-            *(dut.released, dut.load),
+            dut.load,
         )
-        async for _, _, valid, ready, *rest, released, load in ticks:
+        async for _, _, valid, ready, *rest, load in ticks:
             named = dict(zip((*self.NAMES, *self.LAYOUTS), rest, strict=True))
             named |= {"taken": bool(valid and ready), "ready": ready, "load": plain(load)}
-            named |= {"released": min(plain(released))}
             self.cycles.append(SimpleNamespace(**named))
 
     def when(self, name: str) -> list[int]:
@@ -169,20 +167,16 @@ async def play_clusters(
     ctx: Any, dut: ControlLoader, passes: list[Pass], slow: Iterator[bool]
 ) -> None:
     """Free each load some time after it is there, then end the pass; as late as in the core."""
-    clusters = cycle(range(len(dut.released)))
     for p in passes:
         while not ctx.get(dut.run):
             await ctx.tick()
         await ctx.tick().repeat(RELEASED_LATE - 1)  # `run` is one cycle behind `arm`
         freed = 0
         while freed < p.descriptor.loads:
-            # The others may be ahead of the cluster that holds the loader back.
-            late = next(clusters)
-            others = [freed + (c != late and c % 3) for c in range(len(dut.released))]
-            ctx.set(dut.released, others)
+            ctx.set(dut.released, freed)
             await ctx.tick()
             freed += bool(ctx.get(dut.loaded) > freed and next(slow))
-        ctx.set(dut.released, [ALL_LOADS] * len(dut.released))
+        ctx.set(dut.released, ALL_LOADS)
         while not next(slow):
             await ctx.tick()
         ctx.set(dut.finish, 1)
