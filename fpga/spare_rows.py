@@ -8,7 +8,7 @@ that do nothing and are fixed to every fourth row keep that row's wires for the 
 
 #: Per device: the columns of tiles with logic, and those of its rows that are left free. Carry
 #: chains run along rows, and so are in nobody's way.
-ROWS = {"lfe5u-85f": (range(2, 125), range(4, 76, 4))}
+ROWS = {"lfe5u-85f": (range(2, 125), range(4, 95, 4))}
 
 #: Places of a tile's LUTs.
 _LUTS = tuple(f"SLICE{slice_}.K{n}" for slice_ in "ABCD" for n in range(2))

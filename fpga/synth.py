@@ -17,6 +17,7 @@ from amaranth.lib import wiring
 
 from fpga import reports
 from fpga.clocknet import promote_resets
+from fpga.copies import copy_registers
 from fpga.devices import LARGE_LUTS, PINS, Device
 from fpga.floorplan import fix_sites
 from fpga.spare_rows import leave_rows_free
@@ -107,6 +108,7 @@ def synthesise(
         netlist = _NETLIST
         design = _load(synthesis / _NETLIST)
         fix_sites(design, device.name)
+        copy_registers(design)
         promote_resets(design)
         to_pack = to_pack | {_NETLIST: json.dumps(design)}
         leave_rows_free(design, device.name)
