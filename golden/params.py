@@ -12,6 +12,15 @@ from dataclasses import dataclass, replace
 #: register, the weight's two, multiply, accumulate, the finished sum's (`hdl.walker`, `hdl.lane`).
 LANE_LATENCY = 6
 
+#: Between the drain and the clusters, which may be a part's width away, signals are registered at
+#: both ends (`hdl.drain`, `hdl.cluster`). Cycles from a walker announcing a finished column to the
+#: first pick of it, from a pick to the shadow registers, to the sums leaving the drain, and from a
+#: column's last pick to the walker that may fill the shadow registers again.
+ANNOUNCED_TO_PICK = 2
+PICK_TO_SHADOW = 2
+PICK_TO_CHUNK = PICK_TO_SHADOW + 2
+PICK_TO_RELEASE = PICK_TO_SHADOW + 1
+
 #: Cycles from a fetcher's read to the map word entering the prefetch queue: the request's
 #: register, the bank, the bank's output register (`hdl.fetcher`, `hdl.banks`).
 FETCH_LATENCY = 3
@@ -219,7 +228,7 @@ class Build:
         those that wait for the bus.
         """
         chunks = self.packet_channels // self.drain
-        latency = 1 + self.requant_latency + self.encoder_latency + 2
+        latency = PICK_TO_CHUNK + self.requant_latency + self.encoder_latency + 2
         return 1 << (ceil_div(latency, max(1, chunks)) + 1).bit_length()
 
     @property
@@ -312,7 +321,8 @@ PRESETS: dict[str, Build] = {
             weight_bits=16,
             acc_bits=38,
             weight_words=1024,
-            map_words=2048,
+            map_words=4096,
+            word_pixels=4,
             max_pool=False,
         ),
         Build(
