@@ -28,11 +28,12 @@ class Cluster(wiring.Component):
         hungry, done : see `Fetcher`
     word : the banks' answer
     target, load : a write to the lanes of the group that it names, and whose group this is
-    full, pending, rows2, last, release, visiting, users, retiring, blocked : see `Walker`
-    row : the shadow row whose finished sums stand at `sums`, those of the first `drain` lanes
-    shift : the next `drain` lanes' sums of that row stand there in the next cycle; to be given
-        until all have gone
-    sums : the same cycle's
+    full, announced, rows2, last, visiting, users, retiring, blocked : see `Walker`
+    row : the shadow row whose finished sums leave, those of the first `drain` lanes
+    shift : the next `drain` lanes' sums of that row take their places; to be given until all have
+        gone
+    sums : those of the row of two cycles before
+    release : see `Walker`; one cycle late
     """
 
     def __init__(self, build: Build):
@@ -49,7 +50,7 @@ class Cluster(wiring.Component):
                 "hungry": Out(1),
                 "done": Out(1),
                 "full": Out(1),
-                "pending": Out(1),
+                "announced": Out(1),
                 "rows2": Out(1),
                 "last": Out(1),
                 "release": In(1),
@@ -85,9 +86,8 @@ class Cluster(wiring.Component):
             queue.i.payload.word.eq(self.word),
             walker.config.eq(self.config),
             walker.work.eq(self.work),
-            walker.release.eq(self.release),
             self.full.eq(walker.full),
-            self.pending.eq(walker.pending),
+            self.announced.eq(walker.announced),
             self.rows2.eq(walker.rows2),
             self.last.eq(walker.last),
             self.visiting.eq(walker.visiting),
@@ -130,9 +130,14 @@ class Cluster(wiring.Component):
                 lane.weight_data.eq(load.data[position : position + build.weight_bits]),
             ]
         # Finished sums move along the lanes, so that no wire is longer than from lane to lane.
-        shift = Cat(self.shift & (self.row == row) for row in range(2))
+        row, shift = Signal(), Signal(2)
+        m.d.sync += [
+            row.eq(self.row),
+            shift.eq(Cat(self.shift & (self.row == n) for n in range(2))),
+            walker.release.eq(self.release),
+        ]
         for lane, beside in zip(lanes, lanes[build.drain :], strict=False):
             m.d.comb += lane.beside.eq(beside.shadow)
         m.d.comb += [lane.shift.eq(shift) for lane in lanes]
-        m.d.comb += [self.sums[i].eq(lanes[i].shadow[self.row]) for i in range(build.drain)]
+        m.d.sync += [self.sums[i].eq(lanes[i].shadow[row]) for i in range(build.drain)]
         return m

@@ -1,10 +1,10 @@
 """The control stream: descriptor, lane parameters and weights of one pass after the other."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.descriptor import CLUSTER_WORD, MAGIC, PASS_WORDS, Fault
+from golden.descriptor import MAGIC, PASS_WORDS, Fault
 from golden.params import Build, ceil_div
 from hdl.layouts import CLUSTER_CONFIG, LOAD_BITS, PASS_CONFIG
 
@@ -48,7 +48,7 @@ class ControlLoader(wiring.Component):
     finish : the pass has ended
     opening : the first word of a layer is being taken
     loaded : loads of the running pass that are in the lanes; all ones when no more will come
-    released : loads of the running pass that every cluster has finished with
+    released : loads of the running pass that each cluster has finished with
     targets : of each cluster, whether it has work in the pass that is loaded, and its group there
     load : a write to the lanes
     bias_en, scale_en, parameter_bank, parameter_channel, parameter : a write to the requantiser's
@@ -69,7 +69,7 @@ class ControlLoader(wiring.Component):
                 "finish": In(1),
                 "opening": Out(1),
                 "loaded": Out(LOAD_BITS),
-                "released": In(LOAD_BITS),
+                "released": In(data.ArrayLayout(LOAD_BITS, build.clusters)),
                 "targets": Out(data.ArrayLayout(TARGET, build.clusters)),
                 "load": Out(lane_load(build)),
                 "bias_en": Out(1),
@@ -89,6 +89,7 @@ class ControlLoader(wiring.Component):
         m = Module()
 
         word = self.i.payload
+        late_word = Signal.like(word)
         taken = Signal()
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
 
@@ -142,13 +143,30 @@ class ControlLoader(wiring.Component):
         earlier, all_but_last = Signal(LOAD_BITS), Signal(LOAD_BITS)
         m.d.sync += all_but_last.eq(self.config.loads - 1)
         free = Signal()
+        least = Mux(ahead, all_but_last, earlier)
+        released = Cat(loads >= least for loads in self.released).all()
         with m.If(ahead):
             early = (load == 0) & ~coming.alone & ~self.config.alone
-            m.d.comb += free.eq(running & early & (self.released >= all_but_last))
+            m.d.comb += free.eq(running & early & released)
         with m.Else():
-            m.d.comb += free.eq((load < 2) | (self.released >= earlier))
+            m.d.comb += free.eq((load < 2) | released)
+
+        # The descriptor's words are kept a cycle after they were taken: their many registers are
+        # far from the stream, and nothing needs them sooner.
+        word_is, cluster_is = Signal(len(PASS_WORDS)), Signal(build.clusters)
+        for i, fields in enumerate(PASS_WORDS):
+            with m.If(word_is[i]):
+                position = 0
+                for name, bits in fields:
+                    m.d.sync += getattr(coming, name).eq(late_word[position : position + bits])
+                    position += bits
+        for i, work in enumerate(coming_clusters):
+            with m.If(cluster_is[i]):
+                m.d.sync += work.eq(late_word[: work.shape().size])
 
         m.d.sync += [
+            word_is.eq(0),
+            cluster_is.eq(0),
             self.load.weight_en.eq(0),
             self.bias_en.eq(0),
             self.scale_en.eq(0),
@@ -162,15 +180,7 @@ class ControlLoader(wiring.Component):
                 ]
                 with m.If(taken):
                     m.d.sync += index.eq(index + 1)
-                    with m.Switch(index):
-                        for i, fields in enumerate(PASS_WORDS):
-                            with m.Case(i):
-                                position = 0
-                                for name, bits in fields:
-                                    m.d.sync += getattr(coming, name).eq(
-                                        word[position : position + bits]
-                                    )
-                                    position += bits
+                    m.d.sync += word_is.eq(1 << index)
                     with m.If((index == 0) & ~good):
                         m.d.sync += self.fault.eq(Fault.DESCRIPTOR)
                     with m.If(index == len(PASS_WORDS) - 1):
@@ -181,11 +191,7 @@ class ControlLoader(wiring.Component):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(taken):
                     m.d.sync += index.eq(index + 1)
-                    with m.Switch(index):
-                        for i in range(build.clusters):
-                            with m.Case(i):
-                                bits = sum(bits for _, bits in CLUSTER_WORD)
-                                m.d.sync += coming_clusters[i].eq(word[:bits])
+                    m.d.sync += cluster_is.eq(1 << index)
                     with m.If(index == build.clusters - 1):
                         m.d.sync += [index.eq(0), group.eq(0), channel.eq(0)]
                         m.next = "PARAMETERS"
@@ -244,8 +250,8 @@ class ControlLoader(wiring.Component):
             self.load.group.eq(group),
             self.load.beat.eq(beat),
             self.load.address.eq(address + Mux(half, build.half_words, 0)),
-            self.load.data.eq(word),
             self.parameter_channel.eq(channel),
-            self.parameter.eq(word),
+            late_word.eq(word),
         ]
+        m.d.comb += [self.load.data.eq(late_word), self.parameter.eq(late_word)]
         return m

@@ -1,6 +1,6 @@
 """The compute core: wires the blocks together."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -14,7 +14,7 @@ from hdl.delay import delayed
 from hdl.drain import Drain
 from hdl.encoder import Encoder
 from hdl.intake import Intake
-from hdl.layouts import LOAD_BITS, MAP_BEAT, OUT_BEAT
+from hdl.layouts import MAP_BEAT, OUT_BEAT
 from hdl.requant import Requantiser
 from hdl.scan import bank_bits
 
@@ -31,7 +31,7 @@ class Core(wiring.Component):
     busy : a layer runs, or is being loaded
     done : its last cycle
     fault, fault_row, fault_col : why and where the core stopped; until `clear`
-    c_* : counters of the layer that ended last, from two cycles after its `done` on
+    c_* : counters of the layer that ended last, from three cycles after its `done` on
     """
 
     def __init__(self, build: Build):
@@ -103,22 +103,18 @@ class Core(wiring.Component):
         ]
 
         # The intake may overwrite the rows that no cluster needs any more, the loader the weights.
-        # The intake starts when the limit stands for the new pass.
-        limit = Signal(14)
-        floor = Const(0x1FFF, 13)
-        for cluster in clusters:
-            floor = Mux(cluster.row_floor < floor, cluster.row_floor, floor)
-        released = Const((1 << LOAD_BITS) - 1, LOAD_BITS)
-        for cluster in clusters:
-            released = Mux(cluster.released < released, cluster.released, released)
-        m.d.sync += [limit.eq(floor + control.config.ring_rows), control.released.eq(released)]
+        # The intake starts when the limits stand for the new pass.
+        for i, cluster in enumerate(clusters):
+            m.d.sync += [
+                intake.row_limits[i].eq(cluster.row_floor + control.config.ring_rows),
+                control.released[i].eq(cluster.released),
+            ]
         stale = Signal()  # the rows in the banks are of another map
         load_map = control.arm & control.config.load_map
         m.d.sync += stale.eq(load_map | (stale & ~intake.start))
         start = delayed(m, load_map, INTAKE_START, "start")
         m.d.comb += [
             intake.start.eq(start),
-            intake.row_limit.eq(Mux(limit[13], 0x1FFF, limit)),
             banks.w_en.eq(intake.w_en),
             banks.w_bank.eq(intake.w_bank),
             banks.w_address.eq(intake.w_addr),
@@ -154,7 +150,7 @@ class Core(wiring.Component):
 
         m.d.comb += [
             drain.returned.eq(encoder.returned),
-            drain.pending.eq(of_all("pending")),
+            drain.announced.eq(of_all("announced")),
             drain.rows2.eq(of_all("rows2")),
             drain.last.eq(of_all("last")),
         ]
@@ -164,10 +160,14 @@ class Core(wiring.Component):
         segments = Signal(8)  # segments that have left the clusters but not yet the core
         given = self.o_map.valid & self.o_map.ready & self.o_map.payload.last
         finish = Signal()
-        left = of_all("done").all() & ~of_all("full").any() & ~drain.busy & (segments == 0)
+        through = Signal(n)  # clusters
+        running = Signal()
+        left = through.all() & running & (segments == 0)
         quiet = left & intake.idle
         m.d.sync += [
             segments.eq(segments + drain.closing - given),
+            through.eq(of_all("done") & ~of_all("full")),
+            running.eq(control.run),
             finish.eq(control.run & quiet & ~finish),
         ]
         m.d.comb += [

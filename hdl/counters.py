@@ -1,10 +1,13 @@
 """Counters of a layer: cycles, useful operations, and the cause of every cluster-cycle."""
 
+from types import SimpleNamespace
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
+from hdl.delay import delayed
 from hdl.layouts import CLUSTER_CONFIG
 
 #: The counters, in the order of their ports; all but the first three count cluster-cycles.
@@ -43,46 +46,48 @@ class Counters(wiring.Component):
     running : a layer has begun, in an earlier cycle
     ending : last cycle of a layer
     visiting, users, retiring, blocked, waiting, hungry, done : per cluster
-    counts : the counters of the layer that ended last, from two cycles after its end on
+    counts : the counters of the layer that ended last, from three cycles after its end on
     """
 
     def __init__(self, build: Build):
         self._build = build
         n = build.clusters
-        super().__init__(
-            {
-                "run": In(1),
-                "opening": In(1),
-                "running": In(1),
-                "ending": In(1),
-                "visiting": In(n),
-                "users": In(data.ArrayLayout(CLUSTER_CONFIG["lanes"].width, n)),
-                "retiring": In(n),
-                "blocked": In(n),
-                "waiting": In(n),
-                "hungry": In(n),
-                "done": In(n),
-                "counts": Out(COUNTER_LAYOUT),
-            }
-        )
+        self._inputs = {
+            "run": In(1),
+            "opening": In(1),
+            "running": In(1),
+            "ending": In(1),
+            "visiting": In(n),
+            "users": In(data.ArrayLayout(CLUSTER_CONFIG["lanes"].width, n)),
+            "retiring": In(n),
+            "blocked": In(n),
+            "waiting": In(n),
+            "hungry": In(n),
+            "done": In(n),
+        }
+        super().__init__({**self._inputs, "counts": Out(COUNTER_LAYOUT)})
 
     def elaborate(self, platform):
         n = self._build.clusters
         m = Module()
+        # The clusters may be far away, and nobody waits for the counters.
+        now = SimpleNamespace(
+            **{name: delayed(m, getattr(self, name), 1, name) for name in self._inputs}
+        )
 
         causes = {name: Signal(n, name=f"is_{name}") for name in COUNTERS[3:]}
-        all_done = self.done.all()
+        all_done = now.done.all()
         wait = Signal(n)
         working = Signal(n)
         starved = Signal()
         m.d.comb += [
-            working.eq(self.visiting | self.retiring | self.blocked),
-            wait.eq(self.waiting & ~working),
-            starved.eq(((wait | self.done) & ~working).all() & wait.any()),
+            working.eq(now.visiting | now.retiring | now.blocked),
+            wait.eq(now.waiting & ~working),
+            starved.eq(((wait | now.done) & ~working).all() & wait.any()),
         ]
         everywhere = (1 << n) - 1
-        hungry = wait & self.hungry
-        with m.If(~self.run):
+        hungry = wait & now.hungry
+        with m.If(~now.run):
             m.d.comb += causes["weights"].eq(everywhere)
         with m.Elif(all_done):
             m.d.comb += causes["drain"].eq(everywhere)
@@ -91,35 +96,34 @@ class Counters(wiring.Component):
         with m.Elif(starved):
             m.d.comb += causes["bus"].eq(everywhere)
         with m.Else():
-            stuck = (self.retiring | self.blocked) & ~self.visiting
+            stuck = (now.retiring | now.blocked) & ~now.visiting
             m.d.comb += [
-                causes["busy"].eq(self.visiting),
+                causes["busy"].eq(now.visiting),
                 causes["drain"].eq(stuck),
                 causes["weights"].eq(hungry),
                 causes["bus"].eq(wait & ~hungry),
-                causes["imbalance"].eq(self.done & ~working),
-                causes["decode"].eq(~(working | wait | self.done)),
+                causes["imbalance"].eq(now.done & ~working),
+                causes["decode"].eq(~(working | wait | now.done)),
             ]
 
         visits = (
-            Mux(visiting, users, 0)
-            for visiting, users in zip(self.visiting, self.users, strict=True)
+            Mux(visiting, users, 0) for visiting, users in zip(now.visiting, now.users, strict=True)
         )
         amounts = {
             "cycles": 1,
-            "compute": self.run & (all_done | ~starved),
+            "compute": now.run & (all_done | ~starved),
             "useful": sum(visits, 0),
             **{name: sum(bits, 0) for name, bits in causes.items()},
         }
         ended = Signal()
-        m.d.sync += ended.eq(self.ending)
+        m.d.sync += ended.eq(now.ending)
         for name, amount in amounts.items():
             # Registered, so that the long additions see short numbers.
             step = Signal(16, name=f"step_{name}")
             count = Signal(COUNTER_BITS, name=f"count_{name}")
             total = count + step
             m.d.sync += [
-                step.eq(Mux(self.opening | self.running, amount, 0)),
+                step.eq(Mux(now.opening | now.running, amount, 0)),
                 count.eq(Mux(ended, 0, total)),
             ]
             with m.If(ended):

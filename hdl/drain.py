@@ -4,7 +4,8 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.params import Build
+from golden.params import PICK_TO_CHUNK, PICK_TO_RELEASE, Build
+from hdl.delay import delayed
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, drain_chunk
 
 
@@ -13,21 +14,19 @@ class Drain(wiring.Component):
 
     A column leaves row by row, within a row group by group of the team, within a group lane by
     lane; that takes rows x team_groups x lanes_per_cluster / drain cycles. Teams take turns (round
-    robin), without a cycle lost in between. Chunks leave one cycle after they are picked. A packet
-    starts only when the writer has room for it (`Build.output_packets` at a time).
+    robin), without a cycle lost in between. A chunk leaves `PICK_TO_CHUNK` cycles after its pick:
+    the clusters may be as far away as a part is wide, so that the pick is registered on its way
+    there, and at its end, and the sums likewise. A packet starts only when the writer has room for
+    it (`Build.output_packets` at a time).
 
     Members
     -------
     config, work, arm : the pass; turns start anew with `arm`
-    pending, rows2, last : per cluster, see `hdl.walker.Walker`
-    row : of which every cluster shall have the finished sums at `sums`
-    shift : per cluster, move on to the next, see `hdl.cluster.Cluster`
-    sums : per cluster, the same cycle's
-    release : per cluster, in the last cycle of its team's column
+    announced, rows2, last : per cluster, see `hdl.walker.Walker`
+    row, shift, sums, release : per cluster, all but `row`, see `hdl.cluster.Cluster`
     returned : the writer has finished a packet
     o : the sums; always taken, `ready` is not looked at
     closing : a segment's last chunk is being picked
-    busy : a column is on its way, or its last chunk stands at `o`
     """
 
     def __init__(self, build: Build):
@@ -39,7 +38,7 @@ class Drain(wiring.Component):
                 "config": In(PASS_CONFIG),
                 "work": In(data.ArrayLayout(CLUSTER_CONFIG, n)),
                 "arm": In(1),
-                "pending": In(n),
+                "announced": In(n),
                 "rows2": In(n),
                 "last": In(n),
                 "row": Out(1),
@@ -49,7 +48,6 @@ class Drain(wiring.Component):
                 "returned": In(1),
                 "o": Out(stream.Signature(drain_chunk(build))),
                 "closing": Out(1),
-                "busy": Out(1),
             }
         )
 
@@ -62,6 +60,7 @@ class Drain(wiring.Component):
         active = Signal()
         lead, cluster = Signal(range(max(2, n))), Signal(range(max(2, n)))
         team = Signal(3)
+        row, shift = Signal(), Signal(n)
         rows2, last = Signal(), Signal()
         chunk = Signal(range(last_of_lanes + 2))  # of the group
         group = Signal(4)  # of the team
@@ -78,17 +77,15 @@ class Drain(wiring.Component):
             pick.eq(active & ((credit != 0) | ~opens)),
             last_chunk.eq(chunk == last_of_lanes),
             last_group.eq(group == self.config.team_groups - 1),
-            last_row.eq(self.row == rows2),
+            last_row.eq(row == rows2),
             ends.eq(pick & last_chunk & last_group & last_row),
-            self.busy.eq(active | self.o.valid),
         ]
 
         # Whose turn is next: the first team after `lead` with a finished column.
         wants = Signal(n)
+        takes = Signal(n)
         first_of_team = [self.work[c].team != self.work[c - 1].team if c else 1 for c in range(n)]
-        m.d.comb += wants.eq(
-            Cat(self.pending[c] & first_of_team[c] & ~(active & (lead == c)) for c in range(n))
-        )
+        m.d.sync += wants.eq(wants & ~takes | self.announced & Cat(first_of_team))
         following = Signal(range(max(2, n)))
         with m.Switch(lead):
             for c in range(n):
@@ -102,10 +99,11 @@ class Drain(wiring.Component):
                 active.eq(wants.any()),
                 chunk.eq(0),
                 group.eq(0),
-                self.row.eq(0),
+                row.eq(0),
                 channel.eq(0),
             ]
             with m.If(wants.any()):
+                m.d.comb += takes.eq(1 << following)
                 m.d.sync += [
                     lead.eq(following),
                     cluster.eq(following),
@@ -115,33 +113,38 @@ class Drain(wiring.Component):
                     base.eq(self.work[following].group * build.lanes_per_cluster),
                 ]
         with m.Elif(pick):
-            m.d.comb += self.shift.eq(1 << cluster)
+            m.d.comb += shift.eq(1 << cluster)
             m.d.sync += [chunk.eq(chunk + 1), channel.eq(channel + build.drain)]
             with m.If(last_chunk):
                 m.d.sync += [chunk.eq(0), group.eq(group + 1), cluster.eq(cluster + 1)]
                 with m.If(last_group):
-                    m.d.sync += [group.eq(0), cluster.eq(lead), self.row.eq(1), channel.eq(0)]
+                    m.d.sync += [group.eq(0), cluster.eq(lead), row.eq(1), channel.eq(0)]
 
         with m.If(self.arm):
             m.d.sync += lead.eq(0)
 
+        release = Signal(n)
         for c in range(n):
             with m.If(ends & self.work[c].active & (self.work[c].team == team)):
-                m.d.comb += self.release[c].eq(1)
+                m.d.comb += release[c].eq(1)
+        m.d.sync += [self.row.eq(row), self.shift.eq(shift)]
+        # The cluster's own register makes it whole.
+        m.d.comb += self.release.eq(delayed(m, release, PICK_TO_RELEASE - 1, "release"))
 
         out = self.o.payload
         end_of_row = last_chunk & last_group
+        real = Cat(base + channel + i < self.config.out_channels for i in range(build.drain))
+        for port, value in (
+            (self.o.valid, pick),
+            (out.real, real),
+            (out.channel, base + channel),
+            (out.context, Cat(row, team)),
+            (out.packet_end, ((channel + build.drain)[:4] == 0) | end_of_row),
+            (out.segment_end, end_of_row & last),
+        ):
+            picked = Signal.like(port, name="picked")
+            m.d.comb += [picked.eq(value), port.eq(delayed(m, picked, PICK_TO_CHUNK, "picked"))]
+        source = delayed(m, cluster, PICK_TO_CHUNK - 1, "source")
+        m.d.sync += out.sums.eq(self.sums[source])
         m.d.comb += self.closing.eq(pick & end_of_row & last)
-        m.d.sync += self.o.valid.eq(pick)
-        with m.If(pick):
-            m.d.sync += [
-                out.sums.eq(self.sums[cluster]),
-                out.real.eq(
-                    Cat(base + channel + i < self.config.out_channels for i in range(build.drain))
-                ),
-                out.channel.eq(base + channel),
-                out.context.eq(Cat(self.row, team)),
-                out.packet_end.eq(((channel + build.drain)[:4] == 0) | end_of_row),
-                out.segment_end.eq(end_of_row & last),
-            ]
         return m

@@ -132,7 +132,8 @@ class Fetcher(wiring.Component):
 
         credit = Signal(range(build.fifo_depth + 1), init=build.fifo_depth)
         issue, row_end, column_end = Signal(), Signal(), Signal()
-        m.d.sync += credit.eq(credit - issue + self.taken)
+        # What the taker says comes late, and so chooses between sums.
+        m.d.sync += credit.eq(Mux(self.taken, credit - issue + 1, credit - issue))
 
         tag = Signal(scan_tag(build))
         m.d.comb += [

@@ -1,7 +1,7 @@
 """The intake: decodes an input map into map words and fills the map banks with them."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.descriptor import Fault
@@ -45,10 +45,10 @@ class Intake(wiring.Component):
 
     Members
     -------
-    i : the map stream; taken only while rows below `row_limit` are missing
+    i : the map stream; taken only while rows below all `row_limits` are missing
     config : the pass; stable from `start` until `rows_done` is `in_rows`
     start : load the map of `config`, beginning with row 0; only when no load is under way
-    row_limit : row y may be written when y < row_limit
+    row_limits : per cluster; row y may be written when y is below all of them
     idle : no load is under way
     rows_done : rows that are completely in the memory, since the latest `start`
     w_en, w_bank, w_addr, w_part, w_piece : the write port, from registers. `w_part` is the piece's
@@ -63,7 +63,7 @@ class Intake(wiring.Component):
                 "i": In(stream.Signature(MAP_BEAT)),
                 "config": In(PASS_CONFIG),
                 "start": In(1),
-                "row_limit": In(13),
+                "row_limits": In(data.ArrayLayout(14, build.clusters)),
                 "rows_done": Out(13),
                 "idle": Out(1),
                 "w_en": Out(1),
@@ -118,6 +118,7 @@ class Intake(wiring.Component):
         pieces_left = Signal(7)  # of the block's column
         group_left = Signal(range(group_pieces + 1))  # pieces of the group
         untouched = Signal()  # nothing of the column has been decoded
+        fault = Signal(Fault)
 
         # Where the words go: the place of word 0 in this row and in this column, and which piece of
         # the whole column comes next.
@@ -185,11 +186,7 @@ class Intake(wiring.Component):
 
         def fail(code):
             """Stop for good."""
-            m.d.sync += [
-                self.fault.eq(code),
-                self.fault_row.eq(self.rows_done),
-                self.fault_col.eq(config.in_cols - columns_left),
-            ]
+            m.d.sync += fault.eq(code)
             m.next = "FAULT"
 
         def await_bytes():
@@ -220,7 +217,7 @@ class Intake(wiring.Component):
 
             with m.State("ROW"):
                 m.d.sync += block_first.eq(0)
-                with m.If(self.rows_done < self.row_limit):
+                with m.If(Cat(self.rows_done < limit for limit in self.row_limits).all()):
                     m.next = "BLOCK"
 
             with m.State("BLOCK"):
@@ -305,5 +302,9 @@ class Intake(wiring.Component):
                     fail(Fault.MAP_LONG)
 
             with m.State("FAULT"):
-                pass
+                m.d.sync += [
+                    self.fault.eq(fault),
+                    self.fault_row.eq(self.rows_done),
+                    self.fault_col.eq(config.in_cols - columns_left),
+                ]
         return m

@@ -1,7 +1,8 @@
 """Small parts that every stream needs: a register stage and a FIFO, for payloads of any shape."""
 
-from amaranth.hdl import Module, Shape, ShapeLike, Signal
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 
@@ -42,11 +43,12 @@ class StreamRegister(wiring.Component):
 
 
 class StreamFIFO(wiring.Component):
-    """A FIFO of at least `depth` items.
+    """A FIFO of `depth` items.
 
     Throughput 1 item per cycle. Latency 1 cycle in LUT RAM or flip-flops, 2 cycles with
-    `block_ram`, whose read is registered. No combinational path joins the two ends; `o.payload`
-    comes from the memory.
+    `block_ram`, whose read is registered. No combinational path joins the two ends. The first item
+    stands in a register, with `block_ram` at the memory's output; one that finds nothing before it
+    goes there at once.
 
     Parameters
     ----------
@@ -57,7 +59,6 @@ class StreamFIFO(wiring.Component):
     Members
     -------
     i, o : streams of `shape`
-    level : items inside, 0 to `depth`
 
     Raises
     ------
@@ -76,21 +77,48 @@ class StreamFIFO(wiring.Component):
             {
                 "i": In(stream.Signature(shape)),
                 "o": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        kind = fifo.SyncFIFOBuffered if self._block_ram else fifo.SyncFIFO
-        m.submodules.fifo = inner = kind(width=self._width, depth=self._depth)
-        m.d.comb += [
-            inner.w_en.eq(self.i.valid),
-            inner.w_data.eq(self.i.payload),
-            self.i.ready.eq(inner.w_rdy),
-            self.o.valid.eq(inner.r_rdy),
-            self.o.payload.eq(inner.r_data),
-            inner.r_en.eq(self.o.ready),
-            self.level.eq(inner.level),
-        ]
+        if self._block_ram:
+            m.submodules.fifo = inner = fifo.SyncFIFOBuffered(width=self._width, depth=self._depth)
+            m.d.comb += [
+                inner.w_en.eq(self.i.valid),
+                inner.w_data.eq(self.i.payload),
+                self.i.ready.eq(inner.w_rdy),
+                self.o.valid.eq(inner.r_rdy),
+                self.o.payload.eq(inner.r_data),
+                inner.r_en.eq(self.o.ready),
+            ]
+        else:
+            self._in_registers(m)
         return m
+
+    def _in_registers(self, m: Module) -> None:
+        """The first item in a register, the others in a memory that is written in any case."""
+        words = self._depth - 1
+        m.submodules.memory = memory = Memory(shape=self._width, depth=words, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        stored = Signal(range(words + 1))
+        put, take, some = Signal(), Signal(), Signal()
+        moves = take & some
+        m.d.comb += [
+            self.i.ready.eq(stored != words),
+            put.eq(self.i.valid & self.i.ready),
+            take.eq(self.o.ready | ~self.o.valid),
+            some.eq(put | (stored != 0)),
+            write.en.eq(put),
+            write.data.eq(self.i.payload),
+        ]
+        for address, step in ((write.addr, put), (read.addr, moves)):
+            place = Signal.like(address, name="place")
+            m.d.comb += address.eq(place)
+            with m.If(step):
+                m.d.sync += place.eq(Mux(place == words - 1, 0, place + 1))
+        # What the taker says comes late, and so chooses between sums.
+        m.d.sync += stored.eq(Mux(take, stored + put - some, stored + put))
+        with m.If(take):
+            first = Mux(stored != 0, read.data, Value.cast(self.i.payload))
+            m.d.sync += [self.o.valid.eq(some), self.o.payload.eq(first)]

@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.params import LANE_LATENCY, Build
+from golden.params import ANNOUNCED_TO_PICK, LANE_LATENCY, PICK_TO_SHADOW, Build
 from hdl.delay import delayed
 from hdl.lane import lane_step
 from hdl.layouts import CLUSTER_CONFIG, PASS_CONFIG, map_pixels
@@ -37,8 +37,9 @@ class Walker(wiring.Component):
     finished : the last column of a stripe has begun to retire
     release : the shadow registers have been drained
     full : the shadow registers are taken, from the token that fills them to their release
-    pending : the shadow registers hold a finished column of `rows2` + 1 rows, the stripe's last
-        if `last`
+    announced : a finished column of `rows2` + 1 rows, the stripe's last if `last`, will stand in
+        the shadow registers in time for a pick that comes `ANNOUNCED_TO_PICK` cycles later; the
+        two are stable until its release
     visiting, retiring, blocked : what this cycle is spent on, for the counters
     users : lanes that have an operation in a visit
     """
@@ -56,7 +57,7 @@ class Walker(wiring.Component):
                 "finished": Out(1),
                 "release": In(1),
                 "full": Out(1),
-                "pending": Out(1),
+                "announced": Out(1),
                 "rows2": Out(1),
                 "last": Out(1),
                 "visiting": Out(1),
@@ -92,7 +93,7 @@ class Walker(wiring.Component):
         for i in range(build.word_pixels):
             # Multiples of a constant of the pass: a register each, off the critical path.
             multiple = Signal(range(max(2, 49 * i + 1)), name=f"offset_{i}")
-            m.d.sync += multiple.eq(config.kernel_size * i)
+            m.d.sync += multiple.eq(times(config.kernel_size, i))
             selected_value |= Mux(lowest[i], word.values[i], 0)
             selected_offset |= Mux(lowest[i], multiple, 0)
         m.d.comb += [value.eq(selected_value), weight_offset.eq(selected_offset)]
@@ -110,23 +111,22 @@ class Walker(wiring.Component):
         ]
 
         # The pixel or token being carried out.
-        valid, token, lower, last = Signal(), Signal(), Signal(), Signal()
+        valid, token, lower = Signal(), Signal(), Signal()
+        free = Signal(init=1)  # it takes something new: it is empty, or in its last cycle
         base, raw = Signal(13), Signal(build.act_bits)
         tap, kernel_col = Signal(3), Signal(3)
         first_tap, first_col, last_tap, both = Signal(3), Signal(3), Signal(3), Signal()
+        one_tap = Signal()
         place = Signal(7)  # the column's newest output
         merge, fills, ends, two = Signal(), Signal(), Signal(), Signal()
         opens, closes = Signal(), Signal()  # the first and the last tile of the sums
         slots = Signal(range(build.acc_words))  # first accumulator of the stripe
-        m.d.comb += last.eq((lower | ~both) & (token | (tap == last_tap)))
 
-        free = Signal()  # the register takes something new
         even = Signal()  # the column to retire is the left one of a pool window
         gate = Signal()
         give_pixel, give_token = Signal(), Signal()
         token_due = Signal()
         m.d.comb += [
-            free.eq(~valid | last),
             even.eq(~(newest[0] ^ config.last_tap[0])),
             # The right column of a pool window comes after the left one, which has waited.
             gate.eq(~self.full | ~tag.closes),
@@ -139,8 +139,11 @@ class Walker(wiring.Component):
         only_pixel = left == giving
         pop = Signal()
         finishes = tag.column_end & tag.retire
+        with m.If(left != 0):
+            m.d.comb += pop.eq(free & only_pixel & ~finishes)
+        with m.Else():
+            m.d.comb += pop.eq(~finishes | (gate & free))
         m.d.comb += [
-            pop.eq(Mux(left != 0, give_pixel & only_pixel & ~finishes, ~finishes | give_token)),
             self.i.ready.eq(pop),
             self.finished.eq(give_token & tag.item_end),
         ]
@@ -172,6 +175,8 @@ class Walker(wiring.Component):
                 tap.eq(tap_low),
                 first_tap.eq(tap_low),
                 last_tap.eq(tap_high),
+                one_tap.eq(tap_low == tap_high),
+                free.eq((tap_low == tap_high) & ~(tag.upper & tag.lower)),
                 kernel_col.eq(column_low),
                 first_col.eq(column_low),
                 place.eq(newest),
@@ -182,6 +187,7 @@ class Walker(wiring.Component):
                 token.eq(1),
                 lower.eq(0),
                 both.eq(tag.rows2),
+                free.eq(~tag.rows2),
                 tap.eq(config.last_tap),
                 place.eq(newest),
                 merge.eq(config.pool & ~even),
@@ -189,15 +195,19 @@ class Walker(wiring.Component):
                 ends.eq(tag.item_end),
                 two.eq(tag.rows2 & ~config.pool),
             ]
-        with m.Elif(last):
+        with m.Elif(free):
             m.d.sync += valid.eq(0)
-        with m.If(valid & ~last):
+        with m.If(~free):
             with m.If(token | (tap == last_tap)):
-                m.d.sync += lower.eq(1)
+                m.d.sync += [lower.eq(1), free.eq(token | one_tap)]
                 with m.If(~token):
                     m.d.sync += [tap.eq(first_tap), kernel_col.eq(first_col)]
             with m.Else():
-                m.d.sync += [tap.eq(tap + 1), kernel_col.eq(kernel_col + config.stride_w)]
+                m.d.sync += [
+                    tap.eq(tap + 1),
+                    kernel_col.eq(kernel_col + config.stride_w),
+                    free.eq((lower | ~both) & (tap + 1 == last_tap)),
+                ]
 
         # The step of this cycle, registered on its way to the lanes. The token of a tile that is
         # not the last adds nothing to its sums, so that those without a visit start from the bias
@@ -248,11 +258,11 @@ class Walker(wiring.Component):
         ]
 
         # A finished column stands in the shadow registers LANE_LATENCY cycles after its step.
-        stands = delayed(m, retire & fills & last, LANE_LATENCY - 1, "stands")
-        with m.If(self.release):
-            m.d.sync += self.pending.eq(0)
-        with m.If(stands):
-            m.d.sync += [self.pending.eq(1), self.rows2.eq(two), self.last.eq(ends)]
+        finished = retire & fills & free
+        ahead = LANE_LATENCY - PICK_TO_SHADOW - ANNOUNCED_TO_PICK
+        m.d.comb += self.announced.eq(delayed(m, finished, ahead, "announced"))
+        with m.If(finished):
+            m.d.sync += [self.rows2.eq(two), self.last.eq(ends)]
         return m
 
     def _of_lanes(self, word):

@@ -38,7 +38,7 @@ void vl_finish(const char*, int, const char*) VL_MT_UNSAFE {}
 namespace {
 
 constexpr int COUNTERS = 9;
-constexpr uint32_t COUNTER_LATENCY = 2;  // cycles from `done` until the counters are final
+constexpr uint32_t COUNTER_LATENCY = 3;  // cycles from `done` until the counters are final
 constexpr uint32_t FAULT_WATCH = 64;  // cycles after a fault in which nothing may move
 
 // These structures have their twins in sim/streams.py and sim/native.py.

@@ -18,7 +18,7 @@ OUT_BEATS = np.dtype(
 COUNTERS = ("cycles", "compute", "useful", "busy", "decode", "weights", "drain", "imbalance", "bus")
 
 #: Cycles from `done` until the counters are final.
-COUNTER_LATENCY = 2
+COUNTER_LATENCY = 3
 
 #: Cycles within which the core is idle again after `clear`.
 CLEAR_LIMIT = 1 << 16

@@ -3,7 +3,7 @@
 import numpy as np
 
 from golden.descriptor import PassDescriptor
-from golden.params import Build, ceil_div
+from golden.params import PICK_TO_CHUNK, Build, ceil_div
 
 SPARSITY_GROUP = 16
 
@@ -31,7 +31,7 @@ class OutputTiming:
         #: Chunks of each packet of a row.
         self.packet_chunks = np.diff(ends // build.drain, prepend=0).tolist()
         #: From the cycle that picks a packet's last chunk to the one in which the writer takes it.
-        self.latency = 1 + build.requant_latency + build.encoder_latency
+        self.latency = PICK_TO_CHUNK + build.requant_latency + build.encoder_latency
         self.words = {group: self._packet_words(y, group, packets) for group in self._groups()}
         #: For each packet, the cycle after the writer's last one for it.
         self.written: list[int] = []

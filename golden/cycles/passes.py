@@ -10,7 +10,15 @@ from golden.cycles.output import OutputTiming
 from golden.cycles.scan import StripeScan, scan_stripe
 from golden.cycles.schedule import Scan, scans
 from golden.descriptor import ClusterWork, PassDescriptor, descriptor_words
-from golden.params import FETCH_LATENCY, INTAKE_START, LANE_LATENCY, Build, ceil_div
+from golden.params import (
+    FETCH_LATENCY,
+    INTAKE_START,
+    LANE_LATENCY,
+    PICK_TO_RELEASE,
+    PICK_TO_SHADOW,
+    Build,
+    ceil_div,
+)
 
 #: From a scan's rows or weights standing there, or its first row being sought out, to its start.
 READY_TO_SCAN = 1
@@ -26,12 +34,14 @@ FREE_ROWS = 3
 FREE_WEIGHTS = 2
 #: From a retire token to its lane step.
 TOKEN_TO_STEP = 1
+#: From the last lane step of a column to the first pick of it.
+STEP_TO_PICK = LANE_LATENCY - PICK_TO_SHADOW
 #: From the last word on `o_map` to the end of the pass.
 LAST_TO_FINISH = 2
 #: From the last row standing in the banks to the end of the pass, if nothing else is left to do.
 ROWS_TO_FINISH = 1
 #: From the last cluster being done to the end of the pass, if nothing leaves the core.
-DONE_TO_FINISH = 1
+DONE_TO_FINISH = 2
 #: From the end of a pass, or the last parameter of the next, to the next one's `arm`.
 ARM = 3
 
@@ -355,8 +365,8 @@ class PassRun:
             column = team.work.first_col + team.token
             job = (scan.stripe, column)
             self.at(
-                team.last_step + LANE_LATENCY,
-                lambda t: self._column_stands(team, job, timing.steps, t),
+                team.last_step + STEP_TO_PICK - 1,
+                lambda t: self._column_is_known(team, job, timing.steps, t),
             )
         team.token += 1
         if team.token < len(timing.earliest):
@@ -376,7 +386,7 @@ class PassRun:
 
     # The drain.
 
-    def _column_stands(self, team: Team, job: tuple[int, int], rows: int, cycle: int) -> None:
+    def _column_is_known(self, team: Team, job: tuple[int, int], rows: int, cycle: int) -> None:
         self.pending[team.lead] = team
         team.job = (*job, 1 if self.d.pool else rows)
         self.at(max(cycle, self.draining_until), self._take_turn, late=True)
@@ -392,6 +402,6 @@ class PassRun:
         length = self.output.add(cycle + 1, team.work.group, stripe, column, rows)
         # Picked in the cycles after this one; the next turn falls into the last of them.
         self.draining_until = cycle + length
-        team.gate = cycle + length + 1
+        team.gate = cycle + length + PICK_TO_RELEASE + 1
         self.at(team.gate, self._try_token(team), late=True)
         self.at(self.draining_until, self._take_turn, late=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from golden.cycles.output import OutputTiming
 from golden.descriptor import ClusterWork, PassDescriptor
-from golden.params import Build, ceil_div
+from golden.params import PICK_TO_CHUNK, Build, ceil_div
 from golden.segment import encode_sparse
 from tests.layers import TINY, Case, cases, grouped_cases
 
@@ -41,7 +41,7 @@ class WayOut:
             while sum(room > now for room in self.rooms) >= build.output_packets:
                 now += 1
             now += (end - first) // build.drain
-            made = now + build.requant_latency + build.encoder_latency
+            made = now - 1 + PICK_TO_CHUNK + build.requant_latency + build.encoder_latency
             self.free = max(made, self.free) + max(1, words)
             self.rooms.append(self.free + 1)
         return now
@@ -117,6 +117,6 @@ def test_one_column_by_hand(value, words):
     (d,) = case.plan.descriptors
     timing = OutputTiming(TINY, d, np.full((1, 1, 4), value, np.uint16))
     assert timing.add(100, 0, 0, 0, 1) == 2
-    # The second chunk is picked in 101, stands at the requantiser in 102, at the encoder in 115,
-    # and its packet at the writer in 118; a word leaves one cycle after the one that made it.
-    assert timing.last_word() == 118 + words
+    # The second chunk is picked in 101, stands at the requantiser in 105, at the encoder in 118,
+    # and its packet at the writer in 121; a word leaves one cycle after the one that made it.
+    assert timing.last_word() == 121 + words

@@ -193,8 +193,8 @@ def test_every_team_scans_all_it_has_and_frees_all_loads(case):
 def test_a_pass_ends_when_its_map_has_come_and_its_outputs_have_gone(case):
     run = played(case)
     assert run.begun == run.rows_stand == run.d.in_rows
-    assert run.finish == max(run.output.last_word() + 2, run.map_taken + 1)
-    assert run.finish > max(team.done for team in run.teams)
+    done = max(team.done for team in run.teams)
+    assert run.finish == max(run.output.last_word() + 2, run.map_taken + 1, done + 2)
     slices = {work.slice for work in run.d.clusters if work.active}
     columns = run.d.out_cols // (2 if run.d.pool else 1)
     rows = run.d.out_rows // (2 if run.d.pool else 1)
@@ -208,7 +208,7 @@ def test_a_pass_whose_sums_stay_ends_when_the_clusters_are_done():
     first, second = (played(case, index) for index in (0, 1))
     assert (first.d.stays, second.d.stays, second.d.continues) == (True, False, True)
     assert first.output.written == []
-    assert first.finish == max(team.done for team in first.teams) + 1
+    assert first.finish == max(team.done for team in first.teams) + 2
     assert second.finish == second.output.last_word() + 2
 
 

@@ -13,7 +13,7 @@ from golden.params import Build, ceil_div
 from golden.segment import encode_dense, encode_sparse
 from hdl.intake import Intake
 from tests.golden.scanning import Place, address_of, bank_of
-from tests.hdl.harness import activity, put, simulate
+from tests.hdl.harness import activity, plain, put, simulate
 
 #: Bank, address, which piece of the word, mask, and the values of the pixels in the mask.
 Word = tuple[int, int, int, int, tuple[int, ...]]
@@ -157,21 +157,21 @@ class Watch:
         self.cycles: list[Any] = []
         self.writes: list[tuple[int, Word]] = []  # with the cycle
         ticks = ctx.tick().sample(
-            *(dut.start, dut.row_limit, dut.rows_done, dut.idle, dut.i.valid, dut.i.ready),
+            *(dut.row_limits, dut.start, dut.rows_done, dut.idle, dut.i.valid, dut.i.ready),
             *(dut.fault, dut.fault_row, dut.fault_col),
             *(dut.w_en, dut.w_bank, dut.w_addr, dut.w_part, dut.w_piece),
         )
-        async for _, _, *state, en, bank, address, part, word in ticks:
+        async for _, _, limits, *state, en, bank, address, part, word in ticks:
             if en:
                 mask = word.mask
                 real = tuple(v for i, v in enumerate(word.values) if mask >> i & 1)
                 self.writes.append((len(self.cycles), (bank, address, part, mask, real)))
-            self.cycles.append(Cycle(*state))
+            self.cycles.append(Cycle(min(plain(limits)), *state))
 
 
 class Cycle(NamedTuple):
+    row_limit: int  # the lowest
     start: int
-    row_limit: int
     rows_done: int
     idle: int
     valid: int
@@ -194,12 +194,15 @@ def run(
     *,
     seed: int = 0,
 ) -> Watch:
-    """Load maps one after the other, with gaps on the stream and in the rise of `row_limit`.
+    """Load maps one after the other, with gaps on the stream and in the rise of `row_limits`.
+
+    The clusters take turns at being the one that holds the intake back.
 
     Ends some cycles after all is loaded, or after a fault.
     """
     dut = Intake(loads[0].build)
     watch = Watch(dut)
+    clusters = loads[0].build.clusters
 
     async def producer(ctx):
         await put(ctx, dut.i, beats, idle, seed=seed)
@@ -209,13 +212,15 @@ def run(
         for load in loads:
             await ctx.tick().repeat(3)
             ctx.set(dut.config, load.config)
-            ctx.set(dut.row_limit, 0)
+            ctx.set(dut.row_limits, [0] * clusters)
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
             while ctx.get(dut.rows_done) < load.shape[0] and not ctx.get(dut.fault):
                 if next(active):
-                    ctx.set(dut.row_limit, ctx.get(dut.rows_done) + load.ring_rows)
+                    done = ctx.get(dut.rows_done)
+                    ahead = [(done + c) % clusters for c in range(clusters)]
+                    ctx.set(dut.row_limits, [done + load.ring_rows + a for a in ahead])
                 await ctx.tick()
         await ctx.tick().repeat(30)
 

@@ -17,7 +17,14 @@ from compiler.lower import pack_weights
 from golden.conv import conv2d, max_pool2x2
 from golden.cycles.passes import READ_TO_HEAD, STRIPE_SETUP, TOKEN_TO_STEP
 from golden.cycles.scan import scan_stripe
-from golden.params import LANE_LATENCY, ceil_div
+from golden.params import (
+    ANNOUNCED_TO_PICK,
+    LANE_LATENCY,
+    PICK_TO_CHUNK,
+    PICK_TO_RELEASE,
+    PICK_TO_SHADOW,
+    ceil_div,
+)
 from hdl.cluster import Cluster
 from hdl.layouts import LOAD_BITS
 from tests.golden.scanning import Place, rows_out, words_in
@@ -42,7 +49,7 @@ class Cycle(NamedTuple):
     hungry: int
     done: int
     full: int
-    pending: int
+    announced: int
     rows2: int
     last: int
     visiting: int
@@ -53,7 +60,7 @@ class Cycle(NamedTuple):
 
 @dataclass
 class Column:
-    """A finished column: the cycle of its release, and per row the sums of all lanes."""
+    """A finished column: when its walker is told that it is drained, and all lanes' sums by row."""
 
     released: int
     rows: list[list[int]]
@@ -216,8 +223,15 @@ class Bench:
         answers = [garbage(build, noise)] * 2
         there = 0
         phase = 0
-        taken: list[list[int]] = []  # the sums of each chunk of the column that leaves
-        count = 0  # its chunks, none while it has not begun
+        chunks = build.lanes_per_cluster // build.drain  # of a row
+        # Of the column that leaves: its chunks, those picked, the sums of those that have come.
+        count = picked = 0
+        taken: list[list[int]] = []
+        picks_from = released = 0
+        # What follows from a pick: row and shift, release, and the sums.
+        asks = deque([(0, False)] * (PICK_TO_SHADOW - 1))
+        releases = deque([False] * (PICK_TO_RELEASE - 1))
+        arrivals = deque([False] * (PICK_TO_CHUNK - 1))
         while not (ctx.get(dut.done) and not ctx.get(dut.full)):
             ctx.set(dut.slot, (phase + share.work.team) % build.clusters)
             free = phase > 3 and there < min(d.in_rows, ctx.get(dut.row_floor) + d.ring_rows)
@@ -227,30 +241,34 @@ class Bench:
                     banks[share.address(place)] = share.word(place, noise)
                 there += 1
             ctx.set(dut.rows_done, there)
-            pick = count > 0 and next(drains)
-            ends = pick and len(taken) == count - 1
-            chunks = build.lanes_per_cluster // build.drain
-            ctx.set(dut.row, len(taken) // chunks)
-            ctx.set(dut.shift, pick)
-            ctx.set(dut.release, ends)
+            pick = picked < count and phase >= picks_from and next(drains)
+            asks.append((picked // chunks, True) if pick else (0, False))
+            picked += pick
+            releases.append(pick and picked == count)
+            arrivals.append(pick)
+            if releases[-1]:
+                released = phase + PICK_TO_RELEASE
+            row, shift = asks.popleft()
+            ctx.set(dut.row, row)
+            ctx.set(dut.shift, shift)
+            ctx.set(dut.release, releases.popleft())
             ctx.set(dut.word, answers.pop(0))
             now = await self._tick(ctx)
             run.cycles.append(now)
             asked = now.request["bank"], now.request["address"]
             answers.append(banks[asked] if now.request["valid"] else garbage(build, noise))
-            if pick:
+            if arrivals.popleft():
                 taken.append(now.sums)
-            if ends:
+            if count and len(taken) == count:
                 sums = [
                     [value for chunk in taken[row * chunks :][:chunks] for value in chunk]
                     for row in range(count // chunks)
                 ]
-                run.columns.append(Column(phase, sums, now.last))
-                taken, count = [], 0
-            elif now.pending and not count:
-                count = chunks * (1 + now.rows2)
+                run.columns.append(Column(released, sums, now.last))
+                taken, count, picked = [], 0, 0
+            if now.announced:
+                count, picks_from = chunks * (1 + now.rows2), phase + ANNOUNCED_TO_PICK
             phase += 1
-        ctx.set(dut.release, 0)
 
 
 def sums_of(share: Share) -> list[tuple[list[list[int]], int]]:
@@ -283,9 +301,9 @@ def check_cycles(share: Share, run: Run) -> None:
     d, cycles = share.d, run.cycles
     build, work = share.build, share.work
     waits = [t for t, c in enumerate(cycles) if c.waiting and not cycles[t + 1].waiting]
-    releases = iter([column.released for column in run.columns])
+    columns = iter(run.columns)
     retiring: list[int] = []
-    pending: set[int] = set()
+    announced: list[int] = []
     full: set[int] = set()
     visits = stuck = 0
     gate = 0
@@ -314,13 +332,15 @@ def check_cycles(share: Share, run: Run) -> None:
             last = now + TOKEN_TO_STEP + scan.steps - 1
             retiring += range(now + TOKEN_TO_STEP, last + 1)
             if fills:
-                released = next(releases)
-                full.update(range(now + 1, released + 1))
-                pending.update(range(last + LANE_LATENCY, released + 1))
-                gate = released + 1
+                column = next(columns)
+                full.update(range(now + 1, column.released + 1))
+                announced.append(last + LANE_LATENCY - PICK_TO_SHADOW - ANNOUNCED_TO_PICK)
+                for cycle in cycles[last + 1 : column.released + 1]:
+                    assert (cycle.rows2 + 1, cycle.last) == (len(column.rows), column.last)
+                gate = column.released + 1
         visits += scan.visits
     assert [t for t, c in enumerate(cycles) if c.retiring] == retiring
-    assert {t for t, c in enumerate(cycles) if c.pending} == pending
+    assert [t for t, c in enumerate(cycles) if c.announced] == announced
     assert {t for t, c in enumerate(cycles) if c.full} == full
     assert sum(c.visiting for c in cycles) == visits
     assert sum(c.blocked and not (c.visiting or c.retiring) for c in cycles) == stuck

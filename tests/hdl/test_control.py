@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,7 +136,7 @@ class Watch:
     """What a loader did: one entry per cycle."""
 
     NAMES = (
-        *("half", "arm", "run", "finish", "opening", "loaded", "released", "bank", "fault"),
+        *("half", "arm", "run", "finish", "opening", "loaded", "bank", "fault"),
         *("bias_en", "scale_en", "parameter_bank", "parameter_channel", "parameter"),
     )
     LAYOUTS = ("config", "clusters", "targets")  # as numbers
@@ -151,11 +152,12 @@ class Watch:
             *(dut.i.valid, dut.i.ready),
             *(getattr(dut, name) for name in self.NAMES),
             *(getattr(dut, name).as_value() for name in self.LAYOUTS),
-            dut.load,
+            *(dut.released, dut.load),
         )
-        async for _, _, valid, ready, *rest, load in ticks:
+        async for _, _, valid, ready, *rest, released, load in ticks:
             named = dict(zip((*self.NAMES, *self.LAYOUTS), rest, strict=True))
             named |= {"taken": bool(valid and ready), "ready": ready, "load": plain(load)}
+            named |= {"released": min(plain(released))}
             self.cycles.append(SimpleNamespace(**named))
 
     def when(self, name: str) -> list[int]:
@@ -167,16 +169,20 @@ async def play_clusters(
     ctx: Any, dut: ControlLoader, passes: list[Pass], slow: Iterator[bool]
 ) -> None:
     """Free each load some time after it is there, then end the pass; as late as in the core."""
+    clusters = cycle(range(len(dut.released)))
     for p in passes:
         while not ctx.get(dut.run):
             await ctx.tick()
         await ctx.tick().repeat(RELEASED_LATE - 1)  # `run` is one cycle behind `arm`
         freed = 0
         while freed < p.descriptor.loads:
-            ctx.set(dut.released, freed)
+            # The others may be ahead of the cluster that holds the loader back.
+            late = next(clusters)
+            others = [freed + (c != late and c % 3) for c in range(len(dut.released))]
+            ctx.set(dut.released, others)
             await ctx.tick()
             freed += bool(ctx.get(dut.loaded) > freed and next(slow))
-        ctx.set(dut.released, ALL_LOADS)
+        ctx.set(dut.released, [ALL_LOADS] * len(dut.released))
         while not next(slow):
             await ctx.tick()
         ctx.set(dut.finish, 1)
@@ -251,7 +257,7 @@ class Wanted:
         self._stands("loaded", known, ALL_LOADS)
         self._stands("loaded", armed, 0)
         self._stands("targets", times[len(PASS_WORDS)] + 1, None)
-        self._stands("targets", times[len(d.words()) - 1] + 1, bits_of("targets", p))
+        self._stands("targets", times[len(d.words()) - 1] + 2, bits_of("targets", p))
         self._stands("config", armed - 1, bits_of("config", p))
         self._stands("clusters", armed - 1, bits_of("clusters", p))
         self._stands("half", armed - 1, 0 if d.alone else self._half)

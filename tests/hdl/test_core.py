@@ -21,7 +21,7 @@ TINY = preset("tiny")
 FEW = TINY.replace(name="few_weights", weight_words=80, acc_words=16)
 
 #: Cycles from `done` until the layer's counters stand at the pins.
-COUNTER_LATENCY = 2
+COUNTER_LATENCY = 3
 
 #: Layers that differ in how they are split, and in what they need of each block.
 CASES = {

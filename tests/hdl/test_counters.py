@@ -20,7 +20,7 @@ BUILDS = {
 SIGNALS = ("visiting", "retiring", "blocked", "waiting", "hungry", "done")
 
 #: Cycles until the counters show a layer that has ended.
-LATENCY = 2
+LATENCY = 3
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from golden.cycles.output import RETURN_TO_PICK
+from golden.cycles.passes import TOKEN_TO_STEP
 from golden.descriptor import ClusterWork
-from golden.params import Build, ceil_div, preset
+from golden.params import (
+    ANNOUNCED_TO_PICK,
+    LANE_LATENCY,
+    PICK_TO_CHUNK,
+    PICK_TO_RELEASE,
+    PICK_TO_SHADOW,
+    Build,
+    ceil_div,
+    preset,
+)
 from hdl.drain import Drain
 from tests.hdl.harness import PATTERNS, activity, expect_silence, get, plain, simulate
 from tests.layers import cluster_config
@@ -26,7 +37,21 @@ BUILDS = {
         TINY.replace(name="one_cluster", clusters=1, drain=1),
         TINY.replace(name="one_chunk", clusters=4, lanes_per_cluster=2, drain=2),
         TINY.replace(name="four", clusters=4, act_bits=8, lanes_per_cluster=8, drain=4),
+        # So slow that teams of one cluster each are back before it is their turn again.
+        TINY.replace(name="crowded", clusters=4, act_bits=8, lanes_per_cluster=8, drain=1),
     )
+}
+
+ANNOUNCED_TO_SHADOW = ANNOUNCED_TO_PICK + PICK_TO_SHADOW
+#: From the first cycle in which a walker may fill its shadow registers to its announcement.
+FREE_TO_ANNOUNCED = TOKEN_TO_STEP + LANE_LATENCY - ANNOUNCED_TO_SHADOW
+#: From a pick to what the drain says of it. The clusters register `row`, `shift` and `release`.
+PICK_TO_PORTS = {
+    "closing": 0,
+    "row": PICK_TO_SHADOW - 1,
+    "shift": PICK_TO_SHADOW - 1,
+    "release": PICK_TO_RELEASE - 1,
+    "valid": PICK_TO_CHUNK,
 }
 
 
@@ -36,7 +61,7 @@ class Column:
 
     sums: np.ndarray
     last: bool
-    #: Cycles from the release of the column before to this one standing there.
+    #: Cycles by which it is announced later than it could be.
     delay: int
 
 
@@ -66,9 +91,18 @@ class Pass:
         """Cycles that one row takes."""
         return self.groups * self.build.lanes_per_cluster // self.build.drain
 
+    @property
+    def count(self) -> int:
+        """Chunks of all columns."""
+        return sum(len(column.sums) for team in self.teams for column in team) * self.length
+
     def first_group(self, team: int) -> int:
         """Where the groups of a team begin."""
         return team // self.shares * self.groups
+
+    def span(self, team: int) -> slice:
+        """The clusters of a team."""
+        return slice(team * self.groups, (team + 1) * self.groups)
 
     def members(self, team: int) -> int:
         """The clusters of a team, one bit each."""
@@ -104,7 +138,7 @@ def make(
     delay: int = 0,
     seed: int = 0,
 ) -> Pass:
-    """Random columns that stand ready up to `delay` cycles after the team's last release.
+    """Random columns that come up to `delay` cycles later than the walkers could make them.
 
     All teams share their channels if nothing else is said.
     """
@@ -131,12 +165,11 @@ class State(NamedTuple):
 
     arm: int
     returned: int
-    pending: int
+    announced: int
     row: int
     shift: int
     release: int
     closing: int
-    busy: int
     valid: int
     packet_end: int
 
@@ -170,62 +203,62 @@ class Clusters:
         self._now = 0
 
     async def play(self, ctx, work: Pass) -> list[State]:
-        """Offer all columns of a pass; return what was seen until the last one had left."""
+        """Announce all columns of a pass; return what was seen until the last one had left."""
         dut, width = self._dut, self._build.drain
         lanes = self._build.lanes_per_cluster
-        cycles: list[State] = []
         queues = [deque(columns) for columns in work.teams]
-        waits = [columns[0].delay for columns in work.teams]
-        standing = [False] * len(queues)
+        heads: dict[int, tuple[int, Column]] = {}  # each team's column, and when it is announced
         shadow = np.zeros((self._build.clusters, 2, lanes), np.int64)
+        sums = shadow[:, 0, :width].tolist()
 
-        def of_clusters(flags: list[bool]) -> int:
-            return sum(int(flag) * work.members(team) for team, flag in enumerate(flags))
+        def follow(team: int, wait: int) -> None:
+            heads.pop(team, None)
+            if queues[team]:
+                column = queues[team].popleft()
+                heads[team] = self._now + wait + column.delay, column
 
         ctx.set(dut.config, {"team_groups": work.groups, "out_channels": work.out_channels})
         ctx.set(dut.work, work.works)
         ctx.set(dut.arm, 1)
-        cycles.append(await self._tick(ctx))
+        cycles = [await self._tick(ctx)]
         ctx.set(dut.arm, 0)
-        while any(queues) or ctx.get(dut.busy):
-            for team, queue in enumerate(queues):
-                if queue and not standing[team]:
-                    standing[team] = waits[team] == 0
-                    waits[team] -= 1
-                    sums = queue[0].sums.reshape(-1, work.groups, lanes).swapaxes(0, 1)
-                    first = team * work.groups
-                    shadow[first : first + work.groups, : sums.shape[1]] = sums
-            ctx.set(dut.pending, of_clusters(standing))
-            ctx.set(dut.rows2, of_clusters([bool(q) and len(q[0].sums) == 2 for q in queues]))
-            ctx.set(dut.last, of_clusters([bool(q) and q[0].last for q in queues]))
-            row, shift = ctx.get(dut.row), ctx.get(dut.shift)
-            ctx.set(dut.sums, shadow[:, row, :width].tolist())
+        for team in range(len(queues)):
+            follow(team, 0)
+        left = 0
+        while left < work.count:
+            announced = rows2 = last = 0
+            for team, (first, column) in heads.items():
+                members = work.members(team)
+                known = self._now >= first
+                announced |= members * (self._now == first)
+                # Before its announcement they are not the column's.
+                rows2 |= members * (known == (len(column.sums) == 2))
+                last |= members * (known == column.last)
+                if self._now == first + ANNOUNCED_TO_SHADOW:
+                    finished = column.sums.reshape(-1, work.groups, lanes).swapaxes(0, 1)
+                    shadow[work.span(team), : finished.shape[1]] = finished
+            ctx.set(dut.announced, announced)
+            ctx.set(dut.rows2, rows2)
+            ctx.set(dut.last, last)
+            ctx.set(dut.sums, sums)
+            late = cycles[-1]  # as the clusters' registers hold it
+            sums = shadow[:, late.row, :width].tolist()
             for c in range(len(shadow)):
-                if shift >> c & 1:
-                    shadow[c, row] = np.roll(shadow[c, row], -width)
-            now = await self._tick(ctx)
-            cycles.append(now)
-            for team, queue in enumerate(queues):
-                if now.release & work.members(team):
-                    queue.popleft()
-                    standing[team] = False
-                    waits[team] = queue[0].delay if queue else 0
+                if late.shift >> c & 1:
+                    shadow[c, late.row] = np.roll(shadow[c, late.row], -width)
+            cycles.append(await self._tick(ctx))
+            left += cycles[-1].valid
+            for team in [*heads]:
+                if late.release & work.members(team):
+                    shadow[work.span(team)] = 0
+                    follow(team, FREE_TO_ANNOUNCED)
         return cycles
 
     async def _tick(self, ctx) -> State:
         dut = self._dut
         ctx.set(dut.returned, self._writer.returns(self._now))
         _, _, *values = await ctx.tick().sample(
-            *(
-                dut.arm,
-                dut.returned,
-                dut.pending,
-                dut.row,
-                dut.shift,
-                dut.release,
-                dut.closing,
-                dut.busy,
-            ),
+            *(dut.arm, dut.returned, dut.announced, dut.row, dut.shift, dut.release, dut.closing),
             *(dut.o.valid, dut.o.payload.packet_end),
         )
         state = State(*map(plain, values))
@@ -235,7 +268,7 @@ class Clusters:
 
 
 def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
-    """Check every cycle against the rules, given what stood ready and what was returned.
+    """Check every cycle against the rules, given what was announced and what was returned.
 
     A column that is on its way is the list of its chunks: row, cluster, whether a packet opens.
     There is room for so many packets more, to begin with. Returns the teams in turn, and the room
@@ -245,44 +278,47 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
     taken = [0] * len(work.teams)
     turns: list[int] = []
     way: deque[tuple[int, int, bool]] = deque()
-    valid = False
+    waiting: set[int] = set()  # teams whose column is known and not yet on its way
+    announced = deque([0] * (ANNOUNCED_TO_PICK - 1))
+    ports = {port: deque([0] * late) for port, late in PICK_TO_PORTS.items()}
     lead = 0
     for now in cycles:
         opens = bool(way) and way[0][2]
         pick = bool(way) and (room > 0 or not opens)
         ends = pick and len(way) == 1
-        assert (now.busy, now.valid) == (bool(way) or valid, valid)
-        closing, release = False, 0
-        assert now.shift == (1 << way[0][1] if pick and not ends else 0)
-        if way:
-            assert now.row == way[0][0]
+        says: dict[str, int | None] = {
+            "closing": 0,
+            "row": way[0][0] if way else None,
+            "shift": 1 << way[0][1] if pick and not ends else 0,
+            "release": work.members(turns[-1]) if ends else 0,
+            "valid": pick,
+        }
         if pick:
             row, *_ = way.popleft()
             column = work.teams[turns[-1]][taken[turns[-1]] - 1]
             row_ends = not way or way[0][0] != row
-            closing = row_ends and column.last
-            release = work.members(turns[-1]) if ends else 0
-        assert (now.closing, now.release) == (closing, release)
+            says["closing"] = row_ends and column.last
+        for port, line in ports.items():
+            line.append(says[port])
+            wanted = line.popleft()
+            assert wanted is None or getattr(now, port) == wanted, port
 
-        if not way:
-            waiting = [
-                team * work.groups
-                for team in range(len(work.teams))
-                if now.pending & work.members(team) and not (ends and team == turns[-1])
+        announced.append(now.announced)
+        known = announced.popleft()
+        waiting |= {team for team in range(len(work.teams)) if known & work.members(team)}
+        if not way and waiting:
+            lead = min((team * work.groups for team in waiting), key=lambda c: (c - lead - 1) % n)
+            team = lead // work.groups
+            waiting.remove(team)
+            turns.append(team)
+            rows = len(work.teams[team][taken[team]].sums)
+            taken[team] += 1
+            sources = [*product(range(rows), range(work.groups), range(chunks))]
+            assert len(sources) == rows * work.length
+            way += [
+                (row, lead + group, n % work.length * work.build.drain % 16 == 0)
+                for n, (row, group, _) in enumerate(sources)
             ]
-            if waiting:
-                lead = min(waiting, key=lambda c: (c - lead - 1) % n)
-                team = lead // work.groups
-                turns.append(team)
-                rows = len(work.teams[team][taken[team]].sums)
-                taken[team] += 1
-                sources = [*product(range(rows), range(work.groups), range(chunks))]
-                assert len(sources) == rows * work.length
-                way += [
-                    (row, lead + group, n % work.length * work.build.drain % 16 == 0)
-                    for n, (row, group, _) in enumerate(sources)
-                ]
-        valid = pick
         room += now.returned - (pick and opens)
         assert 0 <= room <= work.build.output_packets
         if now.arm:
@@ -297,16 +333,13 @@ def check(build: Build, works: list[Pass], stall: str = "none", late: int = 0) -
     writer = Writer(stall, late)
     seen: list[list[State]] = []
     left: list[dict[str, Any]] = []
-    count = sum(
-        len(column.sums) * work.length for work in works for team in work.teams for column in team
-    )
 
     async def clusters(ctx):
         of_all = Clusters(dut, build, writer)
         seen.extend([await of_all.play(ctx, work) for work in works])
 
     async def consumer(ctx):
-        left.extend(await get(ctx, dut.o, count))
+        left.extend(await get(ctx, dut.o, sum(work.count for work in works)))
         await expect_silence(ctx, dut.o)
 
     simulate(dut, clusters, consumer)
@@ -388,16 +421,25 @@ def test_passes_of_every_shape(data):
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_no_cycle_is_lost_while_columns_stand_ready(name):
-    """From the first column's turn on, a chunk leaves in every cycle."""
+    """A chunk is picked in every cycle in which one could be."""
     build = BUILDS[name]
     teams = build.clusters
     work = make(build, groups=1, teams=teams, columns=4)
     (cycles,) = check(build, [work])
-    leaves = [c for c, now in enumerate(cycles) if now.valid]
-    count = sum(len(column.sums) * work.length for team in work.teams for column in team)
-    if teams > 1:
-        # Picked two cycles behind `arm`, one in which the columns first stand there.
-        assert leaves == list(range(3, 3 + count))
+    columns = [iter(team) for team in work.teams]
+    announced = [
+        iter([cycle for cycle, now in enumerate(cycles) if now.announced & work.members(team)])
+        for team in range(teams)
+    ]
+    picks: list[int] = []
+    free = 0
+    for team in replay(work, cycles, build.output_packets)[0]:
+        first = max(free, next(announced[team]) + ANNOUNCED_TO_PICK)
+        free = first + len(next(columns[team]).sums) * work.length
+        picks += range(first, free)
+    assert [cycle - PICK_TO_CHUNK for cycle, now in enumerate(cycles) if now.valid] == picks
+    if name == "crowded":
+        assert picks == [*range(picks[0], free)]
 
 
 @pytest.mark.parametrize("name", BUILDS)
@@ -445,12 +487,13 @@ def test_no_more_packets_leave_than_find_room(name):
     simulate(dut, consumer, clusters)
     assert len(starts) > most
     assert starts[most - 1] < 500
-    assert [cycle % 60 for cycle in starts[most:]] == [2] * (len(starts) - most)
+    late = RETURN_TO_PICK + PICK_TO_CHUNK
+    assert [cycle % 60 for cycle in starts[most:]] == [late] * (len(starts) - most)
     assert starts[most] >= 500
 
 
 def test_nobody_waits_for_more_than_one_turn_of_each_other_team():
-    build = BUILDS["four"]
+    build = BUILDS["crowded"]
     work = make(build, groups=1, teams=4, columns=12)
     (cycles,) = check(build, [work])
     turns, _ = replay(work, cycles, build.output_packets)

@@ -85,19 +85,6 @@ def test_capacity(block):
     assert len(sent) == capacity
 
 
-def test_fifo_level():
-    dut = StreamFIFO(unsigned(8), 4)
-
-    async def testbench(ctx):
-        assert ctx.get(dut.level) == 0
-        await put(ctx, dut.i, [1, 2, 3])
-        assert ctx.get(dut.level) == 3
-        await get(ctx, dut.o, 2)
-        assert ctx.get(dut.level) == 1
-
-    simulate(dut, testbench)
-
-
 @pytest.mark.parametrize(("depth", "block_ram", "least"), [(1, False, 2), (2, True, 3)])
 def test_a_fifo_too_small_for_full_throughput_is_refused(depth, block_ram, least):
     with pytest.raises(ValueError, match=f"at least {least} for full throughput, not {depth}"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.cycles.schedule import Scan
-from golden.params import LANE_LATENCY
+from golden.params import ANNOUNCED_TO_PICK, LANE_LATENCY, PICK_TO_RELEASE, PICK_TO_SHADOW
 from hdl.walker import Walker
 from tests.golden.scanning import Entry, Place, Retire, SlowWalker, Step, Visit
 from tests.hdl.harness import PATTERNS, activity, plain, simulate
@@ -25,8 +25,8 @@ class Cycle(NamedTuple):
     taken: int
     finished: int
     full: int
-    pending: int
-    rows2: int  # valid with `pending`, as `last`
+    announced: int
+    rows2: int  # valid from a column's last step to its release, as `last`
     last: int
     visiting: int
     users: int  # valid with `visiting`
@@ -78,12 +78,17 @@ def drive(share: list[Share], idle: str, hold: str, *, seed: int) -> list[list[S
             found.append(seen)
             head = None
             quiet = 0  # cycles since something was left to do
+            drainable: int | None = None  # cycle from which a column may have been drained
             while quiet < 10:
                 if head is None and queue and next(gaps):
                     head = queue.pop(0)
                     ctx.set(dut.i.payload, head[2])
                 ctx.set(dut.i.valid, head is not None)
-                release = int(ctx.get(dut.pending) and next(drained))
+                now = len(seen)
+                if ctx.get(dut.announced):
+                    drainable = now + ANNOUNCED_TO_PICK + PICK_TO_RELEASE
+                release = int(drainable is not None and now >= drainable and next(drained))
+                drainable = None if release else drainable
                 ctx.set(dut.release, release)
                 ticks = ctx.tick().sample(*pins.values(), dut.step, dut.forward, of_lanes)
                 _, _, *values, step, forward, pixels = await ticks
@@ -105,19 +110,15 @@ class Model:
     share: Share
     walker: SlowWalker = field(default_factory=SlowWalker)
     full: int = 0
-    pending: int = 0
-    rows2: int = 0
-    last: int = 0
     tokens: int = 0  # of this scan
     scan: Scan | None = None  # of what is being carried out
-    fills: tuple[int, int] | None = None  # a column on its way into the shadow: rows2, last
-    stands: dict[int, tuple[int, int]] = field(default_factory=dict)
+    fills: tuple[int, int] | None = None  # a column that is being retired: rows2, last
+    column: tuple[int, int] | None = None  # one that has been and is not yet released
+    announced: int | None = None  # the cycle in which it is announced
 
     def cycle(self, now: int, seen: Seen) -> tuple[Cycle, tuple[Step | None, Scan | None]]:
         """What the pins must be in this cycle, and the step that must leave in the next one."""
         pool = self.share.d.pool
-        if now in self.stands:
-            self.pending, (self.rows2, self.last) = 1, self.stands.pop(now)
         merges = pool and self.tokens % 2 == 1  # the right column of a pool window
         closes = bool(seen.scan and seen.scan.closes)
         gate = not self.full or not closes
@@ -129,22 +130,24 @@ class Model:
         # The left column has waited, so that the right one never has to.
         assert not (did.due and closes and merges and self.full)
         ends = bool(did.token and seen.entry and seen.entry.word.item_end)
+        rows2, last = self.column or (seen.pins.rows2, seen.pins.last)
         pins = Cycle(
             taken=did.pop,
             finished=ends,
             full=self.full,
-            pending=self.pending,
-            rows2=self.rows2 if self.pending else seen.pins.rows2,
-            last=self.last if self.pending else seen.pins.last,
+            announced=now == self.announced,
+            rows2=rows2,
+            last=last,
             visiting=isinstance(did.step, Visit),
             users=self._users(did.step) if isinstance(did.step, Visit) else seen.pins.users,
             retiring=isinstance(did.step, Retire),
             blocked=did.due and not gate,
         )
         if isinstance(did.step, Retire) and ends_step and self.fills:
-            self.stands[now + LANE_LATENCY], self.fills = self.fills, None
+            self.column, self.fills = self.fills, None
+            self.announced = now + LANE_LATENCY - PICK_TO_SHADOW - ANNOUNCED_TO_PICK
         if seen.release:
-            self.full = self.pending = 0
+            self.full, self.column = 0, None
         if did.token:
             assert seen.entry
             if closes and (merges or not pool):
