@@ -12,13 +12,16 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from hdl.layouts import MAP_BEAT, OUT_BEAT
-from sim.streams import COUNTERS, OUT_BEATS
+from sim.streams import COUNTER_LATENCY, COUNTERS, OUT_BEATS
 
 #: Name of its Verilog module.
 TOP = "standin"
 
 #: Fields of the first control word of a layer.
 HEADER = (("beats", 32), ("words", 12), ("hold", 12), ("fault", 4), ("leak", 1), ("trip", 1))
+
+#: Cycles from a layer's `done` until the next may begin.
+RESTS = COUNTER_LATENCY - 1
 
 
 def header(**values: int) -> int:
@@ -83,7 +86,7 @@ class Standin(wiring.Component):
             self.c_drain.eq(told.hold),
             self.c_imbalance.eq(self._imbalance),
         ]
-        counted = Signal()
+        counted, rested = Signal(), Signal(range(RESTS))
         with m.If(counted):
             m.d.sync += self.c_cycles.eq(self.c_cycles + 1)
 
@@ -149,7 +152,10 @@ class Standin(wiring.Component):
                         m.next = "head"
             # The counters stand still until they have been read.
             with m.State("rest"):
-                m.next = "head"
+                m.d.sync += rested.eq(rested + 1)
+                with m.If(rested == RESTS - 1):
+                    m.d.sync += rested.eq(0)
+                    m.next = "head"
 
         m.d.sync += Assert(~(self.done & told.trip))
         for name, pins in (("control", self.i_control), ("map", self.i_map)):

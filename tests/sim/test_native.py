@@ -7,7 +7,7 @@ from hdl import verilog
 from sim import native
 from sim.native import NativeCore
 from sim.streams import Gaps, SimulationError, by_context, difference
-from tests.sim.standin import TOP, Standin, copied, header
+from tests.sim.standin import RESTS, TOP, Standin, copied, header
 
 
 @pytest.fixture
@@ -82,8 +82,7 @@ def test_layers_of_one_run_end_one_by_one(core, beats):
     result = core.run(words, beats, ends=3)
     assert [end.counters["compute"] for end in result.ends] == [50, 0, len(beats) - 50]
     assert [end.cycle for end in result.ends] == np.cumsum(
-        # A layer's first word is taken two cycles after the `done` before it.
-        [end.counters["cycles"] + (1 if k else 0) for k, end in enumerate(result.ends)]
+        [end.counters["cycles"] + (RESTS if k else 0) for k, end in enumerate(result.ends)]
     ).tolist()
     assert result.cycles == result.ends[-1].cycle
     assert result.counters == result.ends[-1].counters
