@@ -3,11 +3,12 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
+from hdl.delay import delayed
 from hdl.layouts import map_piece, map_word, piece_number
 from hdl.memory import Ram
 from hdl.scan import bank_bits, read_request
@@ -18,7 +19,7 @@ class MapBanks(wiring.Component):
 
     A cluster reads only the bank that it owns in that cycle (`hdl.fetcher`), so requests never
     meet, except those of one team, which are the same. The answer to a request stands on `words`
-    two cycles later. A word must not be written in the cycle in which it is read.
+    two cycles later. A word that is written in cycle t may be read from t + 2 on, not in t + 1.
 
     Members
     -------
@@ -47,40 +48,39 @@ class MapBanks(wiring.Component):
         build = self._build
         m = Module()
         parts = build.word_pixels // build.step_pixels
+        # The intake may be far away, and nobody reads a word so soon.
+        w_address = delayed(m, self.w_address, 1, "w_address")
+        w_part, w_piece = (
+            delayed(m, self.w_part, 1, "w_part"),
+            delayed(m, self.w_piece, 1, "w_piece"),
+        )
         answers = []
         for b in range(build.clusters):
             write = Signal(name=f"write_{b}")
-            m.d.comb += write.eq(self.w_en & (self.w_bank == b))
+            m.d.sync += write.eq(self.w_en & (self.w_bank == b))
             pieces = [Ram(map_piece(build), build.map_words) for _ in range(parts)]
             for part, piece in enumerate(pieces):
                 m.submodules[f"bank_{b}_{part}" if part else f"bank_{b}"] = piece
                 m.d.comb += [
-                    piece.w_en.eq(write & (self.w_part <= part)),
-                    piece.w_addr.eq(self.w_address),
-                    piece.w_data.values.eq(self.w_piece.values),
-                    piece.w_data.mask.eq(Mux(self.w_part == part, self.w_piece.mask, 0)),
+                    piece.w_en.eq(write & (w_part <= part)),
+                    piece.w_addr.eq(w_address),
+                    piece.w_data.values.eq(w_piece.values),
+                    piece.w_data.mask.eq(Mux(w_part == part, w_piece.mask, 0)),
                 ]
-            mine = [request.valid & (request.bank == b) for request in self.requests]
-            addresses = [
-                Mux(hit, request.address, 0)
-                for hit, request in zip(mine, self.requests, strict=True)
-            ]
             address = Signal(range(build.map_words), name=f"address_{b}")
+            addresses = (request.addresses[b] for request in self.requests)
             m.d.comb += address.eq(reduce(or_, addresses))
             m.d.comb += [piece.r_addr.eq(address) for piece in pieces]
             answer = Signal(self._word, name=f"answer_{b}")
-            m.d.sync += [
+            m.d.comb += [
                 answer.mask.eq(Cat(piece.r_data.mask for piece in pieces)),
                 answer.values.eq(Cat(piece.r_data.values for piece in pieces)),
             ]
             answers.append(answer)
 
-        for c in range(build.clusters):
-            first = Signal(bank_bits(build), name=f"bank_of_{c}_0")
-            second = Signal(bank_bits(build), name=f"bank_of_{c}_1")
-            m.d.sync += [first.eq(self.requests[c].bank), second.eq(first)]
-            with m.Switch(second):
-                for b, answer in enumerate(answers):
-                    with m.Case(b):
-                        m.d.comb += self.words[c].eq(answer)
+        # Clusters may be far away: what they get comes straight from registers.
+        for c, (request, word) in enumerate(zip(self.requests, self.words, strict=True)):
+            banks = Signal(build.clusters, name=f"banks_of_{c}")
+            given = (Mux(bank, Value.cast(a), 0) for bank, a in zip(banks, answers, strict=True))
+            m.d.sync += [banks.eq(request.banks), Value.cast(word).eq(reduce(or_, given))]
         return m

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from golden.params import Build
+from golden.params import Build, ceil_div
 from hdl.control import TARGET, lane_load
 from hdl.fetcher import Fetcher
 from hdl.itinerary import PROGRESS, pass_progress
@@ -98,9 +98,13 @@ class Cluster(wiring.Component):
         connect(m, queue.o, walker.i)
 
         load = Signal(lane_load(build))
-        m.d.sync += load.eq(self.load)
-        mine = Signal()
-        m.d.sync += mine.eq(self.target.active & (self.target.group == self.load.group))
+        per_beat = build.weights_per_beat
+        mine = self.target.active & (self.target.group == self.load.group)
+        beat_is = Signal(ceil_div(build.lanes_per_cluster, per_beat))  # and goes to these lanes
+        m.d.sync += [
+            load.eq(self.load),
+            beat_is.eq((self.load.weight_en & mine) << self.load.beat),
+        ]
 
         lanes: list[Lane | L1Lane]
         if build.pe == "l1":
@@ -116,7 +120,6 @@ class Cluster(wiring.Component):
             multiplying = [Lane(build) for _ in range(build.lanes_per_cluster)]
             m.d.comb += [lane.maximum.eq(self.config.maximum) for lane in multiplying]
             lanes = [*multiplying]
-        per_beat = build.weights_per_beat
         for i, lane in enumerate(lanes):
             m.submodules[f"lane_{i}"] = lane
             position = (i % per_beat) * build.weight_bits
@@ -125,7 +128,7 @@ class Cluster(wiring.Component):
                 m.d.comb += lane.step.pixel.eq(walker.pixels[i])
             m.d.comb += [
                 lane.forward.eq(walker.forward),
-                lane.weight_en.eq(load.weight_en & mine & (load.beat == i // per_beat)),
+                lane.weight_en.eq(beat_is[i // per_beat]),
                 lane.weight_address.eq(load.address),
                 lane.weight_data.eq(load.data[position : position + build.weight_bits]),
             ]

@@ -41,7 +41,7 @@ class ControlLoader(wiring.Component):
     -------
     i : the control stream
     config, clusters : the descriptor of the pass that runs, stable from the cycle before `arm` to
-        the next pass's
+        the one after `finish`
     half : the half in which that pass's first load lies; likewise
     arm : the pass begins in the next cycle
     run : the pass computes, from the cycle after `arm` to `finish`
@@ -98,11 +98,12 @@ class ControlLoader(wiring.Component):
         coming_clusters = Signal.like(self.clusters)
         coming_half = Signal()
         ahead, stands, running = Signal(), Signal(), Signal()
+        resting = Signal(init=1)  # not running; a register of its own, for all that it enables
         m.d.sync += [self.arm.eq(stands), stands.eq(ahead & ~stands & ~running)]
         m.d.comb += self.run.eq(running & ~self.arm)
         with m.If(self.finish):
-            m.d.sync += running.eq(0)
-        with m.If(ahead & ~running):
+            m.d.sync += [running.eq(0), resting.eq(1)]
+        with m.If(resting):
             m.d.sync += [
                 self.config.eq(coming),
                 self.clusters.eq(coming_clusters),
@@ -113,6 +114,7 @@ class ControlLoader(wiring.Component):
             m.d.sync += [
                 self.parameter_bank.eq(~self.parameter_bank),
                 running.eq(1),
+                resting.eq(0),
                 ahead.eq(0),
             ]
         for target, work in zip(self.targets, coming_clusters, strict=True):

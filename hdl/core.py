@@ -82,6 +82,7 @@ class Core(wiring.Component):
             encoder.o.ready.eq(self.o_map.ready & ~stopped),
         ]
         connect(m, drain.o, requant.i)
+        m.d.comb += requant.channel.eq(drain.channel)
         connect(m, requant.o, encoder.i)
 
         # Configuration.
@@ -123,8 +124,9 @@ class Core(wiring.Component):
         ]
 
         # The clusters.
-        phase = Signal(bank_bits(build))
-        m.d.sync += phase.eq(Mux(control.arm, 0, phase + 1) & (n - 1))
+        phase, next_phase = Signal(bank_bits(build)), Signal(bank_bits(build))
+        m.d.comb += next_phase.eq(Mux(control.arm, 0, phase + 1) & (n - 1))
+        m.d.sync += phase.eq(next_phase)
         for i, cluster in enumerate(clusters):
             work = control.clusters[i]
             m.d.comb += [
@@ -133,7 +135,6 @@ class Core(wiring.Component):
                 cluster.half.eq(control.half),
                 cluster.arm.eq(control.arm),
                 cluster.loaded.eq(control.loaded),
-                cluster.slot.eq((phase + work.team) & (n - 1)),
                 cluster.rows_done.eq(Mux(stale, 0, intake.rows_done)),
                 cluster.target.eq(control.targets[i]),
                 cluster.load.eq(control.load),
@@ -144,6 +145,7 @@ class Core(wiring.Component):
                 drain.sums[i].eq(cluster.sums),
                 cluster.release.eq(drain.release[i]),
             ]
+            m.d.sync += cluster.slot.eq((next_phase + work.team) & (n - 1))
 
         def of_all(name):
             return Cat(getattr(cluster, name) for cluster in clusters)

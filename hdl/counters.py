@@ -116,15 +116,16 @@ class Counters(wiring.Component):
             **{name: sum(bits, 0) for name, bits in causes.items()},
         }
         ended = Signal()
-        m.d.sync += ended.eq(now.ending)
+        restart = Signal(init=1)  # a register's reset takes a wire of its own; hence no other
+        m.d.sync += [ended.eq(now.ending), restart.eq(now.ending)]
         for name, amount in amounts.items():
             # Registered, so that the long additions see short numbers.
             step = Signal(16, name=f"step_{name}")
-            count = Signal(COUNTER_BITS, name=f"count_{name}")
+            count = Signal(COUNTER_BITS, name=f"count_{name}", reset_less=True)
             total = count + step
             m.d.sync += [
                 step.eq(Mux(now.opening | now.running, amount, 0)),
-                count.eq(Mux(ended, 0, total)),
+                count.eq(Mux(restart, 0, total)),
             ]
             with m.If(ended):
                 m.d.sync += getattr(self.counts, name).eq(total)

@@ -26,6 +26,7 @@ class Drain(wiring.Component):
     row, shift, sums, release : per cluster, all but `row`, see `hdl.cluster.Cluster`
     returned : the writer has finished a packet
     o : the sums; always taken, `ready` is not looked at
+    channel : the first channel within the pass, of the sums that leave one cycle later
     closing : a segment's last chunk is being picked
     """
 
@@ -47,6 +48,7 @@ class Drain(wiring.Component):
                 "release": Out(n),
                 "returned": In(1),
                 "o": Out(stream.Signature(drain_chunk(build))),
+                "channel": Out(8),
                 "closing": Out(1),
             }
         )
@@ -137,13 +139,17 @@ class Drain(wiring.Component):
         for port, value in (
             (self.o.valid, pick),
             (out.real, real),
-            (out.channel, base + channel),
             (out.context, Cat(row, team)),
             (out.packet_end, ((channel + build.drain)[:4] == 0) | end_of_row),
             (out.segment_end, end_of_row & last),
         ):
             picked = Signal.like(port, name="picked")
             m.d.comb += [picked.eq(value), port.eq(delayed(m, picked, PICK_TO_CHUNK, "picked"))]
+        picked_channel = Signal(8)
+        m.d.comb += [
+            picked_channel.eq(base + channel),
+            self.channel.eq(delayed(m, picked_channel, PICK_TO_CHUNK - 1, "channel")),
+        ]
         source = delayed(m, cluster, PICK_TO_CHUNK - 1, "source")
         m.d.sync += out.sums.eq(self.sums[source])
         m.d.comb += self.closing.eq(pick & end_of_row & last)

@@ -5,11 +5,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import FETCH_LATENCY, Build
+from hdl.compare import less
 from hdl.delay import delayed
 from hdl.itinerary import PROGRESS, Itinerary, pass_progress, scan_start
 from hdl.multiply import times
 from hdl.ring import RingWalk
-from hdl.scan import ScanColumn, bank_bits, read_request, scan_tag
+from hdl.scan import AnnouncedScanColumn, bank_bits, read_request, scan_tag
 
 
 class Fetcher(wiring.Component):
@@ -74,6 +75,8 @@ class Fetcher(wiring.Component):
 
         # What does not change during a pass.
         first_x = Signal(signed(14))
+        # From these columns on, and before those, the next column or the one jumped to is inside.
+        bounds = [[Signal(signed(14), name=f"bound_{kind}_{n}") for n in (0, 1)] for kind in (0, 1)]
         row_words = Signal(7)  # weights from one kernel row to the next
         last_kernel_row, jumps = Signal(4), Signal()
         m.d.sync += [
@@ -82,14 +85,17 @@ class Fetcher(wiring.Component):
             first_x.eq(times(work.first_col, config.stride_w) - config.pad_left),
             row_words.eq(Mux(config.uniform, 0, config.kernel_w)),
         ]
+        for (first, end), step in zip(bounds, (1, config.jump_columns), strict=True):
+            m.d.sync += [first.eq(-step), end.eq(config.in_cols - step)]
         ring = RingWalk(m, build, config, "fetch")
-        column = ScanColumn(m, config, work, "fetch")
+        column = AnnouncedScanColumn(m, config, work, "fetch")
 
         # The scan at hand, and what does not change during it: the base of its first row, and the
         # empty words that follow a row, modulo the banks: in general, where the next row is jumped
         # to, after the last row, and where the next column is jumped to.
         scan = Signal(scan_start(build))
         exists, first_row_base = Signal(), Signal(7)
+        one_word, before_last = Signal(), Signal(10)  # a row's first word is its last; one before
         fills = [Signal(bits, name=f"fill_{kind}") for kind in range(4)]
         no_fills = [Signal(name=f"no_fill_{kind}") for kind in range(4)]
         left_out = Signal(4)  # rows of the scan outside the map
@@ -100,6 +106,8 @@ class Fetcher(wiring.Component):
             left_out.eq(config.scan_rows - scan.rows),
             first_row_base.eq(times(row_words, scan.kernel_row)),
         ]
+        has_one_word = scan.first_word == scan.final_word
+        m.d.sync += [one_word.eq(has_one_word), before_last.eq(scan.final_word - 1)]
         kinds = (skip, skip + config.row_skip, gap, gap + config.column_skip)
         for fill, no_fill, kind in zip(fills, no_fills, kinds, strict=True):
             m.d.sync += [fill.eq(kind & bank_mask), no_fill.eq(kind & bank_mask == 0)]
@@ -110,30 +118,31 @@ class Fetcher(wiring.Component):
         kernel_row, row_base = Signal(4), Signal(7)  # row within the stripe; times kernel_w
         row_jumps = Signal()  # the next row is jumped to
         word, word_base = Signal(10), Signal(13)
+        last_word = Signal()  # it is the row's last
         x, inside = Signal(signed(14)), Signal()  # the scan column's input column
         offset = Signal(address)  # bank words before it
         bank = Signal(bits)
         filling, fill = Signal(), Signal(bits)  # empty words still to come in this row
 
-        last_column, last_word, column_jumps = Signal(), Signal(), Signal()
         row_fill, no_row_fill = Signal(bits), Signal()
 
         def of_row(kinds: list[Signal]) -> Value:
-            within, ends = Mux(row_jumps, kinds[1], kinds[0]), Mux(column_jumps, kinds[3], kinds[2])
+            within, ends = Mux(row_jumps, kinds[1], kinds[0]), Mux(column.jumps, kinds[3], kinds[2])
             return Mux(last_row, ends, within)
 
         m.d.comb += [
-            last_column.eq(column.is_last()),
-            last_word.eq(word == scan.final_word),
-            column_jumps.eq(column.jumps()),
             row_fill.eq(of_row(fills)),
             no_row_fill.eq(of_row(no_fills)),
         ]
 
         credit = Signal(range(build.fifo_depth + 1), init=build.fifo_depth)
+        room = Signal(init=1)  # there is credit
         issue, row_end, column_end = Signal(), Signal(), Signal()
         # What the taker says comes late, and so chooses between sums.
-        m.d.sync += credit.eq(Mux(self.taken, credit - issue + 1, credit - issue))
+        m.d.sync += [
+            credit.eq(Mux(self.taken, credit - issue + 1, credit - issue)),
+            room.eq(self.taken | (credit > 1) | (room & ~issue)),
+        ]
 
         tag = Signal(scan_tag(build))
         m.d.comb += [
@@ -144,7 +153,7 @@ class Fetcher(wiring.Component):
             tag.column_end.eq(column_end),
             tag.retire.eq(column.retires()),
             tag.rows2.eq(scan.two),
-            tag.item_end.eq(last_column & column_end),
+            tag.item_end.eq(column.is_last & column_end),
             tag.opens.eq(scan.opens),
             tag.closes.eq(scan.closes),
             tag.slots.eq(scan.slots),
@@ -157,10 +166,14 @@ class Fetcher(wiring.Component):
             for shift in range(1, word_shift + 1):
                 with m.Case(shift):
                     m.d.comb += packed.eq(x[:12] >> shift)
+        reads = Signal(build.clusters)
+        m.d.comb += reads.eq((issue & ~tag.empty) << bank)
         m.d.sync += [
-            self.request.valid.eq(issue & ~tag.empty),
-            self.request.bank.eq(bank),
-            self.request.address.eq(at.base + packed),
+            self.request.banks.eq(reads),
+            *(
+                word_in_bank.eq((at.base + packed) & read.replicate(len(word_in_bank)))
+                for word_in_bank, read in zip(self.request.addresses, reads, strict=True)
+            ),
         ]
         m.d.comb += [
             self.tag.eq(delayed(m, tag, FETCH_LATENCY, "tag")),
@@ -184,6 +197,7 @@ class Fetcher(wiring.Component):
             at.base.eq(scan.base),
             row_base.eq(first_row_base),
             word.eq(scan.first_word),
+            last_word.eq(one_word),
             word_base.eq(Mux(scan.half, build.half_words, 0)),
             filling.eq(0),
         ]
@@ -214,12 +228,12 @@ class Fetcher(wiring.Component):
                     m.next = "SETUP"
 
             with m.State("SETUP"):
-                m.d.sync += [*rewind, inside.eq(in_map(x))]
+                m.d.sync += [*rewind, last_word.eq(has_one_word), inside.eq(in_map(x))]
                 m.next = "SCAN"
 
             with m.State("SCAN"):
                 in_step = self.slot == bank
-                m.d.comb += issue.eq((credit != 0) & (~inside | in_step))
+                m.d.comb += issue.eq(room & (~inside | in_step))
                 with m.If(filling):
                     m.d.comb += row_end.eq(fill == 1)
                 with m.Else():
@@ -234,6 +248,7 @@ class Fetcher(wiring.Component):
                     with m.Else():
                         m.d.sync += [
                             word.eq(word + 1),
+                            last_word.eq(word == before_last),
                             word_base.eq(word_base + config.word_step),
                         ]
                         with m.If(last_word):
@@ -249,19 +264,18 @@ class Fetcher(wiring.Component):
                             *ring.step_or_jump(at, row_jumps),
                         ]
                     with m.If(column_end):
-                        next_x = Signal.like(x)
-                        m.d.comb += next_x.eq(x + Mux(column_jumps, config.jump_columns, 1))
+                        steps, jumps_to = (~less(x, first) & less(x, end) for first, end in bounds)
                         m.d.sync += [
                             *rewind,
                             *column.step(),
-                            x.eq(next_x),
-                            inside.eq(in_map(next_x)),
+                            x.eq(x + Mux(column.jumps, config.jump_columns, 1)),
+                            inside.eq(Mux(column.jumps, jumps_to, steps) & exists),
                         ]
                         with m.If(inside):
                             m.d.sync += offset.eq(
-                                offset + Mux(column_jumps, config.column_jump, config.col_pitch)
+                                offset + Mux(column.jumps, config.column_jump, config.col_pitch)
                             )
-                        with m.If(last_column):
+                        with m.If(column.is_last):
                             m.next = "FINISH"
 
             with m.State("FINISH"):

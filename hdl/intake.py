@@ -46,7 +46,7 @@ class Intake(wiring.Component):
     Members
     -------
     i : the map stream; taken only while rows below all `row_limits` are missing
-    config : the pass; stable from `start` until `rows_done` is `in_rows`
+    config : the pass; stable from the cycle before `start` until `rows_done` is `in_rows`
     start : load the map of `config`, beginning with row 0; only when no load is under way
     row_limits : per cluster; row y may be written when y is below all of them
     idle : no load is under way
@@ -90,22 +90,23 @@ class Intake(wiring.Component):
         m.submodules.expander = expander = Expander(build)
         connect(m, flipped(self.i), unpacker.i)
 
-        # The block that comes next, known one cycle after `next_channels` has changed.
+        # The block that comes next, known two cycles after `next_channels` has changed.
         next_channels = Signal(12)  # of that block and all that follow
         next_branch = Signal(12)  # of that block and those that follow in a whole branch
         next_pieces, next_tail, next_last = Signal(7), Signal(pixels), Signal()
         next_size, next_ends = Signal(8), Signal()  # ends its branch
         ends = next_branch <= config.block_channels
         size = Mux(ends, next_branch[:8], config.block_channels)
-        last = next_channels <= size
-        channels = Mux(last, next_channels[:8], size)
+        last = (next_channels <= next_branch) & (next_channels <= config.block_channels)
+        channels = Signal(8)
         over = channels % pixels
         m.d.sync += [
-            next_pieces.eq((channels + (pixels - 1)) // pixels),
-            next_tail.eq(Cat((over > k) | (over == 0) for k in range(pixels))),
+            channels.eq(Mux(last, next_channels[:8], size)),
             next_last.eq(last),
             next_size.eq(size),
             next_ends.eq(ends),
+            next_pieces.eq((channels + (pixels - 1)) // pixels),
+            next_tail.eq(Cat((over > k) | (over == 0) for k in range(pixels))),
         ]
         # The block at hand: pieces of its column, pixels that the last of them has, whether no
         # block follows, and the number of its first piece.
@@ -204,14 +205,16 @@ class Intake(wiring.Component):
 
             with m.State("IDLE"):
                 m.d.comb += self.idle.eq(1)
+                m.d.sync += [
+                    next_channels.eq(config.in_channels),
+                    next_branch.eq(config.branch_channels),
+                ]
                 with m.If(self.start):
                     m.d.sync += [
                         self.rows_done.eq(0),
                         ring_left.eq(config.ring_rows),
                         row_base.eq(0),
                         row_bank.eq(0),
-                        next_channels.eq(config.in_channels),
-                        next_branch.eq(config.branch_channels),
                     ]
                     m.next = "ROW"
 

@@ -84,7 +84,7 @@ class Itinerary(wiring.Component):
     over : no scan is left; means nothing in the cycle after `arm` or `take`, in which `aiming` is 1
     aiming : see `over`
     hungry : the weights of the scan at `next` are not there
-    next : the scan that comes next
+    next : the scan that comes next, if it is `ready`
     row_floor : the lowest input row that is still needed; all ones when there is none
     released : loads that the cluster has finished with; all ones when it needs none any more
     """
@@ -184,16 +184,19 @@ class Itinerary(wiring.Component):
             (found & ~exhausted & (self.rows_done >= high) & ~self.hungry) & ~(self.take | self.arm)
         )
 
+        # Registered, as `ready` is.
         o = self.next
         beyond = tile_word + config.tile_words
-        m.d.comb += [
+        first_word = Signal.like(o.first_word)
+        m.d.comb += first_word.eq(slice_word + tile_word)
+        m.d.sync += [
             o.rows.eq(high[:4] - low[:4]),
             o.slot.eq(at.ring.slot),
             o.base.eq(at.ring.base),
-            o.bank.eq(at.bank + work.first_bank + o.first_word & bank_mask),
+            o.bank.eq(at.bank + work.first_bank + first_word & bank_mask),
             o.kernel_row.eq(low[:4] - at.top[:4]),
             o.two.eq(two),
-            o.first_word.eq(slice_word + tile_word),
+            o.first_word.eq(first_word),
             o.final_word.eq(slice_word + Mux(last_tile, config.slice_words, beyond) - 1),
             o.half.eq(self.half ^ load[0]),
             o.opens.eq((tile == 0) & ~config.continues),

@@ -7,7 +7,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.params import Build
+from hdl.compare import less
+from hdl.delay import delayed
 from hdl.memory import Ram
+from hdl.multiplier import Multiplier
 from hdl.select_add import SelectAdd
 
 
@@ -78,8 +81,8 @@ def accumulate(
     old, step : the accumulator before the step, and the step, as they stand in the second cycle
     """
     m.submodules.sums = sums = Ram(total.shape(), words)
-    # The sum just made, or 0 to start from, which a flip-flop's reset gives.
-    latest = Signal.like(total)
+    # The sum just made, or 0 to start from, which a flip-flop's reset gives; so it has no other.
+    latest = Signal.like(total, reset_less=True)
     late_step, from_latest = Signal(step.shape(), name="late_step"), Signal()
     m.d.sync += [
         late_step.eq(step),
@@ -130,7 +133,7 @@ class BaseLane(wiring.Component):
             }
         )
 
-    def _read_weight(self, m: Module, shape: Shape) -> tuple[Signal, data.View, Signal]:
+    def _read_weight(self, m: Module, shape: Shape) -> tuple[Value, data.View, Signal]:
         """Cycles t and t + 1: return the weight, its step and `forward` as they stand in t + 2."""
         m.submodules.weights = weights = Ram(shape, self._build.weight_words)
         m.d.comb += [
@@ -139,15 +142,8 @@ class BaseLane(wiring.Component):
             weights.w_data.eq(self.weight_data),
             weights.r_addr.eq(self.step.address),
         ]
-        weight = Signal(shape)
-        m.d.sync += weight.eq(weights.r_data)
-        step, forward = self.step, self.forward
-        for cycle in (1, 2):
-            late_step = Signal(lane_step(self._build), name=f"step_{cycle}")
-            late_forward = Signal(name=f"forward_{cycle}")
-            m.d.sync += [late_step.eq(step), late_forward.eq(forward)]
-            step, forward = late_step, late_forward
-        return weight, step, forward
+        weight = delayed(m, weights.r_data, 1, "weight")
+        return weight, delayed(m, self.step, 2, "step"), delayed(m, self.forward, 2, "forward")
 
     def _retire(self, m: Module, step: data.View, finished: Value) -> None:
         """Move a sum that is finished in t + 3 to the shadow row of the step."""
@@ -160,7 +156,7 @@ class BaseLane(wiring.Component):
             row.eq(step.row),
         ]
         loses = Signal()
-        m.d.comb += loses.eq(merge & (value < self.shadow[0]))
+        m.d.comb += loses.eq(merge & less(value, self.shadow[0]))
         for n, shadow in enumerate(self.shadow):
             take = retire & (row == n)
             with m.If(take):
@@ -188,8 +184,9 @@ class Lane(BaseLane):
         build = self._build
         m = Module()
         weight, step, forward = self._read_weight(m, signed(build.weight_bits))
-        product = Signal(signed(build.pixel_bits + build.weight_bits))
-        m.d.sync += product.eq(step.pixel * weight)
+        m.submodules.multiplier = multiplier = Multiplier(build.pixel_bits, build.weight_bits)
+        product = multiplier.product
+        m.d.comb += [multiplier.a.eq(step.pixel), multiplier.b.eq(weight)]
 
         total = Signal(signed(build.acc_bits))
         old, late_step = accumulate(m, step, forward, total, build.acc_words)

@@ -68,15 +68,13 @@ def map_pixels(build: Build, count: int) -> data.StructLayout:
 def drain_chunk(build: Build) -> data.StructLayout:
     """Layout of what leaves the array in one cycle: `drain` accumulators of adjacent channels.
 
-    `real` masks off channels that the pass does not have; `channel` is the first channel's index
-    within the pass; `packet_end` ends a sparsity-map group, `segment_end` (with `packet_end`) the
-    segment that `context` names.
+    `real` masks off channels that the pass does not have; `packet_end` ends a sparsity-map group,
+    `segment_end` (with `packet_end`) the segment that `context` names.
     """
     return data.StructLayout(
         {
             "sums": data.ArrayLayout(signed(build.acc_bits), build.drain),
             "real": unsigned(build.drain),
-            "channel": unsigned(8),
             "context": unsigned(4),
             "packet_end": unsigned(1),
             "segment_end": unsigned(1),

@@ -14,7 +14,7 @@ from hdl.delay import delayed
 from hdl.layouts import PASS_CONFIG, drain_chunk, value_chunk
 from hdl.scale import ROUNDED, WHOLE_BITS, ScalePath
 
-#: Cycles in which the biases are read and added.
+#: Cycles from a sum to its sum with the bias.
 BIAS_LATENCY = 2
 
 
@@ -133,7 +133,8 @@ class Requantiser(wiring.Component):
         of a pass, or its scale as float32 bits: positive, finite, normal; only to the bank that no
         chunk uses. A build without scales looks at biases alone
     bank : the bank that is used; stable while chunks are inside
-    i : sums, see `hdl.layouts.drain_chunk`; `channel` is a multiple of `drain`
+    channel : the first channel of the chunk that comes one cycle later, a multiple of `drain`
+    i : sums, see `hdl.layouts.drain_chunk`
     o : values, see `hdl.layouts.value_chunk`; those of channels that are not `real` mean nothing
     """
 
@@ -148,6 +149,7 @@ class Requantiser(wiring.Component):
                 "parameter_channel": In(8),
                 "parameter": In(64),
                 "bank": In(1),
+                "channel": In(8),
                 "i": In(stream.Signature(drain_chunk(build))),
                 "o": Out(stream.Signature(value_chunk(build))),
             }
@@ -187,14 +189,14 @@ class Requantiser(wiring.Component):
             self.o.payload.segment_end.eq(leaving.segment_end),
         ]
 
-        # A chunk's biases are read when it enters, and added one cycle later.
+        # A chunk's biases stand when it enters, late in the cycle, and are added one cycle later.
         acc = signed(build.acc_bits)
-        biases = self._parameters(m, "biases", acc, self.bias_en, chunk.channel)
-        sums, biased = (
-            Signal(data.ArrayLayout(acc, build.drain), name=n) for n in ("sums", "biased")
+        sums, biases, biased = (
+            Signal(data.ArrayLayout(acc, build.drain), name=n) for n in ("sums", "biases", "biased")
         )
         m.d.sync += [
             sums.eq(chunk.sums),
+            biases.eq(self._parameters(m, "biases", acc, self.bias_en, self.channel)),
             *(biased[n].eq(sums[n] + biases[n]) for n in range(build.drain)),
         ]
 
@@ -207,8 +209,8 @@ class Requantiser(wiring.Component):
                 self.o.payload.values[n].eq(lane.value),
             ]
         if "scale" in build.requant:
-            late = BIAS_LATENCY + ScalePath.SCALE_LATE - 1
-            channel = delayed(m, chunk.channel, late, "channel")
+            late = BIAS_LATENCY + ScalePath.SCALE_LATE
+            channel = delayed(m, self.channel, late, "channel")
             scales = self._parameters(m, "scales", unsigned(31), self.scale_en, channel)
             m.d.comb += [lane.scale.eq(scales[n]) for n, lane in enumerate(lanes)]
         return m

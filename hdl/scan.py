@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data
 
 from golden.params import Build
 from hdl.layouts import map_word
+
+#: More than any phase.
+_NO_PHASE = 7
 
 
 def bank_bits(build: Build) -> int:
@@ -15,9 +18,13 @@ def bank_bits(build: Build) -> int:
 
 
 def read_request(build: Build) -> data.StructLayout:
-    """Layout of one bank read: valid, the bank, and the word within it."""
+    """Layout of one bank read: which bank, a bit each, and the word in it, for every bank.
+
+    All is 0 but for the bank that is read, so that requests of several clusters are added up.
+    """
+    address = range(build.map_words)
     return data.StructLayout(
-        {"valid": 1, "bank": bank_bits(build), "address": range(build.map_words)}
+        {"banks": build.clusters, "addresses": data.ArrayLayout(address, build.clusters)}
     )
 
 
@@ -74,10 +81,15 @@ class ScanColumn:
         #: Output columns of the stripe.
         self.columns = Signal(12, name=f"{name}_columns")
         self._final = Signal(13, name=f"{name}_final")  # `newest` of the last column
+        # The last phases before a jump, none without jumps, and before the next output.
+        self._before_jump = Signal(3, name=f"{name}_before_jump")
+        self._last_phase = Signal(2, name=f"{name}_last_phase")
         self._config = config
         m.d.sync += [
             self.columns.eq(work.end_col - work.first_col),
             self._final.eq(work.end_col - work.first_col + config.last_tap - 1),
+            self._before_jump.eq(Mux(config.jump_columns == 1, _NO_PHASE, config.kernel_w - 1)),
+            self._last_phase.eq(config.stride_w - 1),
         ]
 
     def start(self) -> list:
@@ -86,15 +98,15 @@ class ScanColumn:
 
     def step(self) -> list:
         """Go to the next column."""
-        wrap = self.jumps() | (self.phase == self._config.stride_w - 1)
+        wraps = self._wraps(self.phase)
         return [
-            self.phase.eq(Mux(wrap, 0, self.phase + 1)),
-            self.newest.eq(self.newest + wrap),
+            self.phase.eq(Mux(wraps, 0, self.phase + 1)),
+            self.newest.eq(self.newest + wraps),
         ]
 
-    def jumps(self) -> Value:
-        """Whether it is the last that an output sees, and the next one is not in use."""
-        return (self.phase == self._config.kernel_w - 1) & (self._config.jump_columns != 1)
+    def _wraps(self, phase: Value) -> Value:
+        """Whether the phase is the last of an output."""
+        return (phase == self._before_jump) | (phase == self._last_phase)
 
     def taps(self) -> Value:
         """Return how many taps the kernel has at this phase."""
@@ -104,6 +116,42 @@ class ScanColumn:
         """Whether the column is the last that an output column sees."""
         return (self.phase == self._config.last_phase) & (self.newest >= self._config.last_tap)
 
-    def is_last(self) -> Value:
-        """Whether the column is the stripe's last."""
-        return (self.phase == self._config.last_phase) & (self.newest == self._final)
+
+class AnnouncedScanColumn(ScanColumn):
+    """A scan column whose further properties are registers, for a step in every cycle.
+
+    They are right if the column was started in this pass, in its second cycle or later.
+
+    Parameters
+    ----------
+    m, config, work, name : see `ScanColumn`
+    """
+
+    def __init__(self, m: Module, config: Any, work: Any, name: str):
+        super().__init__(m, config, work, name)
+        #: It is the last that an output sees, and the next one is not in use.
+        self.jumps = Signal(name=f"{name}_jumps")
+        #: It is the stripe's last.
+        self.is_last = Signal(name=f"{name}_is_last")
+        self._wrap = Signal(name=f"{name}_wrap")
+        self._before_final = Signal.like(self._final, name=f"{name}_before_final")
+        m.d.sync += self._before_final.eq(self._final - 1)
+
+    def start(self) -> list:
+        """Go to the first column of a stripe."""
+        return [*super().start(), *self._announce(Const(0, 2), self._final == 0)]
+
+    def step(self) -> list:
+        """Go to the next column."""
+        phase = Mux(self._wrap, 0, self.phase + 1)[:2]
+        in_last = Mux(self._wrap, self.newest == self._before_final, self.newest == self._final)
+        newest = self.newest + self._wrap
+        return [self.phase.eq(phase), self.newest.eq(newest), *self._announce(phase, in_last)]
+
+    def _announce(self, phase: Value, in_last: Value) -> list:
+        """A column of that phase comes, one of the last output's or not."""
+        return [
+            self.jumps.eq(phase == self._before_jump),
+            self._wrap.eq(self._wraps(phase)),
+            self.is_last.eq((phase == self._config.last_phase) & in_last),
+        ]

@@ -212,6 +212,7 @@ def run(
         for load in loads:
             await ctx.tick().repeat(3)
             ctx.set(dut.config, load.config)
+            await ctx.tick()
             ctx.set(dut.row_limits, [0] * clusters)
             ctx.set(dut.start, 1)
             await ctx.tick()

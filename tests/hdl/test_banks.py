@@ -60,9 +60,8 @@ def play(build: Build, cycles: list[Cycle], generator: random.Random) -> list[li
         answers: list[list[dict]] = []
 
         def noise() -> dict:
-            """A request that is none, whatever it says."""
-            bank, address = generator.randrange(build.clusters), generator.randrange(13)
-            return {"valid": 0, "bank": bank, "address": address}
+            """A request that is none."""
+            return {"banks": 0, "addresses": [0] * build.clusters}
 
         async def drive(ctx):
             for cycle in [*cycles, Cycle(), Cycle()]:
@@ -74,7 +73,8 @@ def play(build: Build, cycles: list[Cycle], generator: random.Random) -> list[li
                 ctx.set(dut.w_piece, piece)
                 requests = [noise() for _ in range(build.clusters)]
                 for c, (bank, address) in cycle.reads.items():
-                    requests[c] = {"valid": 1, "bank": bank, "address": address}
+                    addresses = [address if b == bank else 0 for b in range(build.clusters)]
+                    requests[c] = {"banks": 1 << bank, "addresses": addresses}
                 ctx.set(dut.requests, requests)
                 _, _, words = await ctx.tick().sample(dut.words)
                 answers.append(plain(words))
@@ -91,12 +91,15 @@ def check(build: Build, cycles: list[Cycle], seed: int) -> None:
     filling = [Cycle(write=(place, a_write(build, generator, 0))) for place in places]
     contents: dict[Place, dict[int, int]] = {}
     wanted: list[dict[int, dict[int, int]]] = []
+    filling.append(Cycle())
+    before = Cycle()  # its write goes to the memory one cycle later
     for cycle in [*filling, *cycles]:
+        assert not before.write or before.write[0] not in cycle.reads.values()
         wanted.append({c: contents[place] for c, place in cycle.reads.items()})
-        if cycle.write:
-            assert cycle.write[0] not in cycle.reads.values()
-            place, write = cycle.write
+        if before.write:
+            place, write = before.write
             contents[place] = written(build, contents.get(place, {}), write)
+        before = cycle
     answers = play(build, [*filling, *cycles], generator)
     for reads, words in zip(wanted, answers[2:], strict=True):
         assert {c: real(words[c]) for c in reads} == reads
@@ -105,7 +108,7 @@ def check(build: Build, cycles: list[Cycle], seed: int) -> None:
 def slots(build: Build, teams: list[int], count: int, density: float, seed: int) -> list[Cycle]:
     """Cycles in which each team owns its slot's bank, and reads there as often as `density` says.
 
-    The intake writes in every cycle, wherever nobody reads.
+    The intake writes in every cycle, wherever nobody reads in the next.
     """
     generator = random.Random(seed)
     cycles = []
@@ -114,10 +117,11 @@ def slots(build: Build, teams: list[int], count: int, density: float, seed: int)
         asks = {team: generator.random() < density for team in set(teams)}
         spots = {team: ((phase + team) % build.clusters, generator.randrange(13)) for team in asks}
         cycle.reads = {c: spots[team] for c, team in enumerate(teams) if asks[team]}
-        taken = set(cycle.reads.values())
+        cycles.append(cycle)
+    for cycle, following in zip(cycles, [*cycles[1:], Cycle()], strict=True):
+        taken = set(following.reads.values())
         free = [(b, a) for b in range(build.clusters) for a in range(13) if (b, a) not in taken]
         cycle.write = (generator.choice(free), a_write(build, generator))
-        cycles.append(cycle)
     return cycles
 
 
@@ -146,8 +150,8 @@ def test_words_that_are_written_just_before_or_after_their_read(name):
         cluster, place = turn % build.clusters, (generator.randrange(build.clusters), 12)
         cycles += [
             Cycle(write=(place, a_write(build, generator))),
-            Cycle(reads={cluster: place}),
-            Cycle(write=(place, a_write(build, generator))),
+            Cycle(),
+            Cycle(reads={cluster: place}, write=(place, a_write(build, generator))),
         ]
     check(build, cycles, seed=6)
 

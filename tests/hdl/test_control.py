@@ -209,6 +209,9 @@ def run(passes: list[Pass], idle: str = "none", work: str = "none", *, seed: int
 class Wanted:
     """What must be seen, given when words were taken, loads released and passes finished."""
 
+    #: What is known while a pass runs.
+    OF_PASS = ("config", "clusters", "half", "bank")
+
     def __init__(self, passes: list[Pass], watch: Watch):
         self.watch = watch
         self.ready: list[int] = []
@@ -219,10 +222,9 @@ class Wanted:
         self.parameters: list[tuple[int, int, str, int, int]] = []
         #: Of each cycle; None where anything may stand.
         self.values: dict[str, list[Any]] = {
-            name: [0] * len(watch.cycles)
-            for name in ("config", "clusters", "half", "bank", "loaded")
+            name: [None] * len(watch.cycles) for name in (*self.OF_PASS, "targets")
         }
-        self.values["targets"] = [None] * len(watch.cycles)
+        self.values["loaded"] = [0] * len(watch.cycles)
         #: Loads that began before their pass.
         self.early = 0
         self._half = 0
@@ -238,6 +240,8 @@ class Wanted:
             at += len(p.words)
             self.running += range(self.arms[-1] + 1, finish + 1)
             self._before, self._ended = p, finish
+            for name in self.OF_PASS:
+                self._stands(name, finish + 2, None)
         self.ready += range(self._free_from, len(watch.cycles))
 
     def _stands(self, name: str, first: int, value: Any) -> None:

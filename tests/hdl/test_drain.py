@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,7 @@ PICK_TO_PORTS = {
     "row": PICK_TO_SHADOW - 1,
     "shift": PICK_TO_SHADOW - 1,
     "release": PICK_TO_RELEASE - 1,
+    "channel": PICK_TO_CHUNK - 1,
     "valid": PICK_TO_CHUNK,
 }
 
@@ -117,7 +118,6 @@ class Pass:
             {
                 "sums": sums[channel : channel + width].tolist(),
                 "real": sum((base + channel + i < self.out_channels) << i for i in range(width)),
-                "channel": base + channel,
                 "context": 2 * team + row,
                 "packet_end": (channel + width) % 16 == 0 or channel + width == ends,
                 "segment_end": column.last and channel + width == ends,
@@ -170,6 +170,7 @@ class State(NamedTuple):
     shift: int
     release: int
     closing: int
+    channel: int
     valid: int
     packet_end: int
 
@@ -259,7 +260,7 @@ class Clusters:
         ctx.set(dut.returned, self._writer.returns(self._now))
         _, _, *values = await ctx.tick().sample(
             *(dut.arm, dut.returned, dut.announced, dut.row, dut.shift, dut.release, dut.closing),
-            *(dut.o.valid, dut.o.payload.packet_end),
+            *(dut.channel, dut.o.valid, dut.o.payload.packet_end),
         )
         state = State(*map(plain, values))
         self._writer.see(self._now, state)
@@ -270,20 +271,21 @@ class Clusters:
 def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
     """Check every cycle against the rules, given what was announced and what was returned.
 
-    A column that is on its way is the list of its chunks: row, cluster, whether a packet opens.
+    A column that is on its way is the list of its chunks: row, cluster, channel, whether a packet
+    opens.
     There is room for so many packets more, to begin with. Returns the teams in turn, and the room
     that is left.
     """
     n, chunks = work.build.clusters, work.build.lanes_per_cluster // work.build.drain
     taken = [0] * len(work.teams)
     turns: list[int] = []
-    way: deque[tuple[int, int, bool]] = deque()
+    way: deque[tuple[int, int, int, bool]] = deque()
     waiting: set[int] = set()  # teams whose column is known and not yet on its way
     announced = deque([0] * (ANNOUNCED_TO_PICK - 1))
     ports = {port: deque([0] * late) for port, late in PICK_TO_PORTS.items()}
     lead = 0
     for now in cycles:
-        opens = bool(way) and way[0][2]
+        opens = bool(way) and way[0][3]
         pick = bool(way) and (room > 0 or not opens)
         ends = pick and len(way) == 1
         says: dict[str, int | None] = {
@@ -291,6 +293,7 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
             "row": way[0][0] if way else None,
             "shift": 1 << way[0][1] if pick and not ends else 0,
             "release": work.members(turns[-1]) if ends else 0,
+            "channel": way[0][2] if pick else None,
             "valid": pick,
         }
         if pick:
@@ -315,9 +318,11 @@ def replay(work: Pass, cycles: list[State], room: int) -> tuple[list[int], int]:
             taken[team] += 1
             sources = [*product(range(rows), range(work.groups), range(chunks))]
             assert len(sources) == rows * work.length
+            base = work.first_group(team) * work.build.lanes_per_cluster
+            channels = [n % work.length * work.build.drain for n in range(len(sources))]
             way += [
-                (row, lead + group, n % work.length * work.build.drain % 16 == 0)
-                for n, (row, group, _) in enumerate(sources)
+                (row, lead + group, base + channel, channel % 16 == 0)
+                for (row, group, _), channel in zip(sources, channels, strict=True)
             ]
         room += now.returned - (pick and opens)
         assert 0 <= room <= work.build.output_packets
@@ -374,9 +379,9 @@ def test_teams_of_different_channels_say_which(groups, teams, shares):
         shares=shares,
         out_channels=slices * groups * build.lanes_per_cluster - 1,
     )
-    check(build, [work])
-    chunks = [chunk for team in range(teams) for chunk in work.chunks(team, work.teams[team][0])]
-    assert {chunk["channel"] // (groups * build.lanes_per_cluster) for chunk in chunks} == {
+    (cycles,) = check(build, [work])
+    channels = {now.channel for now, then in pairwise(cycles) if then.valid}
+    assert {channel // (groups * build.lanes_per_cluster) for channel in channels} == {
         *range(slices)
     }
 

@@ -10,7 +10,7 @@ from golden.params import PRESETS, Build, preset
 from golden.requant import Scale, Shift
 from hdl.requant import BIAS_LATENCY, Requantiser, RequantLane, ShiftPath
 from hdl.scale import ScalePath
-from tests.hdl.harness import PATTERNS, expect_silence, get, put, recorder, simulate
+from tests.hdl.harness import PATTERNS, activity, expect_silence, get, recorder, simulate
 
 TINY = preset("tiny")
 WIDE = {"out_zero": 0, "clamp_low": -(1 << 15), "clamp_high": (1 << 15) - 1}
@@ -221,6 +221,23 @@ def chunks(build: Build, biases: np.ndarray, count: int, seed: int) -> list[dict
     ]
 
 
+async def put_chunks(ctx, dut: Requantiser, items: list[dict], idle: str, seed: int) -> None:
+    """Send chunks; the channel of each stands in the cycle before it, and no longer."""
+    active = activity(idle, seed)
+    turns: list[dict | None] = []
+    for item in items:
+        while not next(active):
+            turns.append(None)
+        turns.append(item)
+    for now, coming in zip([None, *turns], [*turns, None], strict=True):
+        ctx.set(dut.i.valid, now is not None)
+        if now:
+            ctx.set(dut.i.payload, {k: v for k, v in now.items() if k != "channel"})
+        ctx.set(dut.channel, coming["channel"] if coming else 255)
+        await ctx.tick()
+    ctx.set(dut.i.valid, 0)
+
+
 def some_biases(build: Build, rng: np.random.Generator) -> np.ndarray:
     """One of each channel, both limits among them."""
     low, high = -(1 << build.acc_bits - 1), (1 << build.acc_bits - 1) - 1
@@ -255,7 +272,7 @@ def check_stream(build: Build, requant: int, idle: str, bank: int = 0) -> None:
         ctx.set(dut.config, config)
         ctx.set(dut.bank, bank)
         await write(ctx, bank, biases, scales)
-        await put(ctx, dut.i, items, idle, seed=6)
+        await put_chunks(ctx, dut, items, idle, seed=6)
 
     async def write(ctx, bank: int, biases: np.ndarray, scales: np.ndarray):
         ctx.set(dut.parameter_bank, bank)

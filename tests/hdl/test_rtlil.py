@@ -22,12 +22,14 @@ from hdl.l1_lane import L1Lane, WindowSum
 from hdl.lane import Lane
 from hdl.layouts import map_word
 from hdl.memory import EXPORT, Ram
+from hdl.multiplier import Multiplier
 from hdl.select_add import SelectAdd
 from hdl.stream import StreamFIFO, StreamRegister
 
 #: Arguments of the components that are not made from a build alone; one set at least for each.
 EXAMPLES = {
     Ram: lambda build: [(map_word(build), build.map_words), (unsigned(1), 2)],
+    Multiplier: lambda build: [(build.pixel_bits, build.weight_bits), (1, 18)],
     SelectAdd: lambda build: [(build.acc_bits,), (1,)],
     StreamRegister: lambda build: [(map_word(build),), (unsigned(64),)],
     StreamFIFO: lambda build: [(map_word(build), build.fifo_depth), (unsigned(1), 2)],
