@@ -3,7 +3,7 @@
 from collections import Counter
 
 #: Flip-flops that a net resets from which on it goes over the clock network.
-LEAST_RESETS = 10_000
+LEAST_RESETS = 5_000
 
 
 def promote_resets(design: dict) -> bool:

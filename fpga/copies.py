@@ -1,22 +1,29 @@
-"""Registers that several clusters read, with a copy for each of them.
+"""Registers that are read in places far apart, with a copy for each place.
 
-The clusters of a large core have areas of their own (`fpga.floorplan`). A wire from a register to
-all of them is as long as the part is wide, and logic on its way to the next register has no time
-left then. Copies go where their readers are, so that the long way is one from register to register.
-Synthesis would make one of them again: hence a change of its netlist.
+The clusters of a large core have areas of their own (`fpga.floorplan`), and so have their lanes. A
+wire from a register to all of them is as long as the part is wide, and logic on its way to the next
+register has no time left then. Copies go where their readers are, so that the long way is one from
+register to register. Synthesis would make one of them again: hence a change of its netlist.
 """
 
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 
-_CLUSTER = re.compile(r"(?:^|\.)cluster_(\d+)\.")
+_CLUSTER = re.compile(r"(?:^|\.)(cluster_\d+)\.(?:lane_(\d+)\.)?")
+
+#: Lanes side by side that share a copy, and groups of them from which on it is worth one for each.
+LANES_PER_COPY = 8
+LEAST_GROUPS = 3
 
 
 def copy_registers(design: dict) -> int:
-    """Give every cluster its own copy of the flip-flops that it shares; return how many were made.
+    """Give readers far apart their own copies of the flip-flops they share; return how many.
 
-    What is outside the clusters keeps the original. A block RAM's word, which comes late in its
-    cycle, keeps its register beside the RAM and is not copied.
+    A flip-flop that several clusters read is copied for each of them. One that follows another and
+    is read by most lanes of a cluster is copied for each group of neighbours, and so is a LUT of
+    flip-flops. Other readers keep the original. A block RAM's word, which comes late in its cycle,
+    keeps its register beside the RAM and is not copied.
 
     Parameters
     ----------
@@ -32,34 +39,114 @@ def copy_registers(design: dict) -> int:
         if cell["port_directions"][port] == "output"
         for bit in bits
     }
-    outputs = {
+    every = _flip_flops(cells)
+    prompt = {bit: name for bit, name in every.items() if _data(cells[name]) not in late}
+    ranks, decoders = _ranks(cells), _decoders(cells, every)
+    made = _copy(cells, prompt, _cluster, least=2)
+    # What enables copies in several clusters is read there, too.
+    enables = {bit for cell in cells.values() for bit in cell["connections"].get("CE", ())}
+    prompt = {bit: name for bit, name in prompt.items() if bit in enables}
+    made += _copy(cells, prompt, _cluster, least=2)
+    # The last first, so that their copies read copies of those before.
+    for level in decoders:
+        made += _copy(cells, level, _lanes, least=LEAST_GROUPS)
+    for rank in sorted(ranks, reverse=True):
+        followers = {bit: name for bit, name in ranks[rank].items() if rank and _cluster(name)}
+        made += _copy(cells, followers, _lanes, least=LEAST_GROUPS)
+    return made
+
+
+def _cluster(cell: str) -> str:
+    """The cluster of a cell; nothing if it has none."""
+    found = _CLUSTER.search(cell)
+    return found[1] if found else ""
+
+
+def _lanes(cell: str) -> str:
+    """The group of lanes of a cell, called by its first lane; nothing if it has none."""
+    found = _CLUSTER.search(cell)
+    if not found or found[2] is None:
+        return ""
+    return f"{found[1]}.lane_{int(found[2]) // LANES_PER_COPY * LANES_PER_COPY}"
+
+
+def _data(flip_flop: dict) -> int | str:
+    return flip_flop["connections"]["DI"][0]
+
+
+def _flip_flops(cells: dict) -> dict[int, str]:
+    """Names of the flip-flops, by what they drive."""
+    return {
         cell["connections"]["Q"][0]: name
         for name, cell in cells.items()
-        if cell["type"] == "TRELLIS_FF" and late.isdisjoint(cell["connections"]["DI"])
+        if cell["type"] == "TRELLIS_FF"
     }
+
+
+def _ranks(cells: dict) -> dict[int, dict[int, str]]:
+    """Flip-flops by how many others they follow, one after the other without logic between them."""
+    flip_flops = _flip_flops(cells)
+    before = {bit: _data(cells[name]) for bit, name in flip_flops.items()}
+    ranks: dict[int, dict[int, str]] = defaultdict(dict)
+    for bit, name in flip_flops.items():
+        passed = [bit]
+        while (last := before[passed[-1]]) in before and last not in passed:
+            passed.append(last)
+        ranks[len(passed) - 1][bit] = name
+    return ranks
+
+
+def _decoders(cells: dict, flip_flops: dict[int, str]) -> Iterator[dict[int, str]]:
+    """LUTs in clusters that read flip-flops alone, behind those that read these, too."""
+    known, levels = set(flip_flops), []
+    for _ in range(2):
+        level = {
+            cell["connections"]["Z"][0]: name
+            for name, cell in cells.items()
+            if cell["type"] == "LUT4" and _cluster(name) and known.issuperset(_inputs(cell))
+        }
+        levels.append({bit: name for bit, name in level.items() if bit not in known})
+        known |= level.keys()
+    return reversed(levels)
+
+
+def _inputs(lut: dict) -> Iterator[int]:
+    for port, bits in lut["connections"].items():
+        if port != "Z":
+            yield from (bit for bit in bits if isinstance(bit, int))
+
+
+def _copy(cells: dict, sources: dict[int, str], place: Callable[[str], str], least: int) -> int:
+    """Copy the cells that are read in `least` places or more; return how many were made."""
     readers: dict[int, dict[str, list[tuple[list, int]]]] = {
-        bit: defaultdict(list) for bit in outputs
+        bit: defaultdict(list) for bit in sources
     }
     free = 0
     for name, cell in cells.items():
-        cluster = _CLUSTER.search(name)
         for port, bits in cell["connections"].items():
             for n, bit in enumerate(bits):
                 if not isinstance(bit, int):
                     continue
                 free = max(free, bit + 1)
-                if bit in outputs and cell["port_directions"][port] == "input":
-                    readers[bit][cluster[1] if cluster else ""].append((bits, n))
+                if bit in readers and cell["port_directions"][port] == "input":
+                    readers[bit][place(name)].append((bits, n))
     made = 0
-    for bit, of_clusters in readers.items():
-        clusters = sorted(of_clusters.keys() - {""})
-        if len(clusters) < 2:
+    for bit, of_places in readers.items():
+        places = sorted(of_places.keys() - {""})
+        if len(places) < least:
             continue
-        original = cells[outputs[bit]]
-        for cluster in clusters:
-            copied = {**original, "connections": {**original["connections"], "Q": [free]}}
-            cells[f"cluster_{cluster}.copy_of_{outputs[bit]}"] = copied
-            for bits, n in of_clusters[cluster]:
+        original = cells[sources[bit]]
+        for where in places:
+            connections = {port: list(bits) for port, bits in original["connections"].items()}
+            output = "Q" if "Q" in connections else "Z"
+            name = f"{where}.copy_of_{sources[bit]}"
+            while name in cells:
+                name += "_again"
+            cells[name] = {
+                **original,
+                "connections": connections | {output: [free]},
+            }
+            for bits, n in of_places[where]:
                 bits[n] = free
             free += 1
             made += 1

@@ -2,61 +2,94 @@
 
 Clusters share hardly anything but a map word per cycle. Left alone, nextpnr mixes the cells of all
 of them, and half of the part's wires go to bringing together what belongs together. Each cluster
-gets one or several areas of its own instead, held by the sites of its lanes' multipliers and weight
-memories, which are fixed; all else gathers around them.
+gets an area of its own instead, held by the sites of its lanes' multipliers and weight memories,
+which are fixed; all else gathers around them. What clusters share has the middle of the part, held
+by the map banks and by the multipliers that are no lane's.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _LANE = re.compile(r"(?:^|\.)cluster_(\d+)\.lane_(\d+)\.")
+_BANK = re.compile(r"\bbank_\d+")
 
 
 @dataclass(frozen=True)
 class Area:
-    """Sites for lanes of one cluster, by cell type, from left to right."""
+    """Sites by cell type, in the order in which they are taken."""
 
     sites: Mapping[str, tuple[str, ...]]
 
 
-def _sites(row: int, columns: tuple[tuple[int, str], ...], third: int) -> tuple[str, ...]:
-    first, end = third * len(columns) // 3, (third + 1) * len(columns) // 3
-    return tuple(f"X{x}/Y{row}/{name}" for x, name in columns[first:end])
+@dataclass(frozen=True)
+class Plan:
+    """A part's areas: those for lanes, neighbours one after the other, and the shared one."""
+
+    lanes: tuple[Area, ...]
+    shared: Area
 
 
-def _lfe5u_85f() -> tuple[Area, ...]:
-    """Three rows of multipliers, each with a row of block RAMs below it, in three parts each.
+#: Sites of four cells: their row, and their place in it.
+Blocks = Iterable[tuple[int, int]]
 
-    Where the sites are is what nextpnr 0.11 says of a netlist that takes them all. The area in the
-    middle is left to what all clusters share; the others stand clockwise around it.
+# On the LFE5U-85F, as nextpnr 0.11 says of a netlist that takes all sites: columns of a row's
+# blocks of multipliers and of block RAMs, in each half from the middle outwards.
+_HALVES = ((49, 40, 31, 22, 13, 4), (69, 78, 87, 96, 105, 114))
+_MIDDLE = (58, 49, 69, 40, 78)
+
+# Of a quarter of the part, two areas of 16 lanes, from the middle outwards: the row of each block,
+# and its column in `_HALVES`.
+_TOP = (
+    (((10, 0), (10, 1), (10, 2), (10, 3)), ((22, 2), (46, 2), (22, 3), (46, 3))),
+    (((10, 4), (34, 4), (10, 5), (34, 5)), ((22, 4), (46, 4), (22, 5), (46, 5))),
+)
+_BOTTOM = (
+    (((58, 0), (58, 1), (58, 2), (34, 2)), ((70, 2), (82, 2), (70, 3), (82, 3))),
+    (((58, 3), (34, 3), (58, 4), (58, 5)), ((70, 4), (82, 4), (70, 5), (82, 5))),
+)
+
+
+def _area(multipliers: Blocks, rams: Blocks) -> Area:
+    """Make the area of some blocks, by row and column of the part."""
+    return Area(
+        {
+            "MULT18X18D": tuple(
+                f"X{x + offset}/Y{y}/MULT18_{z}"
+                for y, x in multipliers
+                for offset, z in ((0, 0), (1, 1), (4, 4), (5, 5))
+            ),
+            "DP16KD": tuple(f"X{x + 2 * z}/Y{y}/EBR{z}" for y, x in rams for z in range(4)),
+        }
+    )
+
+
+def _lfe5u_85f() -> Plan:
+    """Make the plan: a quarter for every 32 lanes, and a spine between left and right.
+
+    The quarters stand clockwise. The part has fewer rows of multipliers than of block RAMs, so that
+    some lanes' multipliers stand in the spine.
     """
-    top, middle, bottom = (10, 22), (34, 46), (58, 70)  # rows of multipliers and of block RAMs
-    blocks = [*range(4, 59, 9), *range(69, 115, 9)]
-    multipliers = tuple(
-        (x + offset, f"MULT18_{z}")
-        for x in blocks
-        for offset, z in ((0, 0), (1, 1), (4, 4), (5, 5))
+    left, right = _HALVES
+    lanes = tuple(
+        _area(*([(y, columns[n]) for y, n in blocks] for blocks in area))
+        for quarter, columns in ((_TOP, left), (_TOP, right), (_BOTTOM, right), (_BOTTOM, left))
+        for area in quarter
     )
-    rams = tuple((x + 2 * z, f"EBR{z}") for x in blocks for z in range(4))
-    return tuple(
-        Area(
-            {
-                "MULT18X18D": _sites(multiplier_row, multipliers, third),
-                "DP16KD": _sites(ram_row, rams, third),
-            }
-        )
-        for (multiplier_row, ram_row), third in (
-            *((top, third) for third in range(3)),
-            (middle, 2),
-            *((bottom, third) for third in reversed(range(3))),
-            (middle, 0),
-        )
+    shared = _area(
+        [(34, x) for x in _MIDDLE],
+        [(y, x) for y in (46, 70, 22, 82) for x in _MIDDLE],
     )
+    return Plan(lanes, shared)
 
 
-#: Per device: the areas, neighbours one after the other.
-AREAS = {"lfe5u-85f": _lfe5u_85f()}
+#: By device.
+PLANS = {"lfe5u-85f": _lfe5u_85f()}
+
+
+def _side_by_side(name: str) -> tuple[str, str]:
+    """Key that brings the same part of all map banks together: clusters choose among them."""
+    return _BANK.sub("bank", name), name
 
 
 def fix_sites(design: dict, device: str) -> bool:
@@ -80,9 +113,10 @@ def fix_sites(design: dict, device: str) -> bool:
 def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
     """Return the cells that have a fixed site, and the site, as nextpnr names both.
 
-    The clusters share the areas evenly, each taking neighbours. Nothing is fixed on a device
-    without areas, or where a cluster has more lanes than its areas have sites, or lanes with more
-    than one cell of a kind.
+    The clusters share the areas of lanes evenly, each taking neighbours. Nothing is fixed on a
+    device without a plan, or where a cluster has more lanes than its areas have sites, or lanes
+    with more than one cell of a kind. Map banks, and multipliers that are no lane's, take the
+    shared area's sites, if it has enough of them, and if lanes are fixed.
 
     Parameters
     ----------
@@ -91,18 +125,30 @@ def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
     cells : mapping
         Names and types of a flat netlist's cells.
     """
-    areas = AREAS.get(device, ())
+    plan = PLANS.get(device)
+    if plan is None:
+        return {}
+    areas = plan.lanes
     lanes: dict[tuple[int, str], dict[int, list[str]]] = {}
+    shared: dict[str, list[str]] = {}
     for name, kind in cells.items():
-        if (lane := _LANE.search(name)) and any(kind in area.sites for area in areas):
+        lane = _LANE.search(name)
+        if lane and any(kind in area.sites for area in areas):
             of_lane = lanes.setdefault((int(lane[1]), kind), {})
             of_lane.setdefault(int(lane[2]), []).append(name)
+        elif not lane and (kind == "MULT18X18D" or _BANK.search(name)):
+            shared.setdefault(kind, []).append(name)
     share = len(areas) // (1 + max((cluster for cluster, _ in lanes), default=0))
     found: dict[str, str] = {}
     for (cluster, kind), of_kind in lanes.items():
         own = areas[cluster * share : (cluster + 1) * share]
         sites = [site for area in own for site in area.sites[kind]]
         if len(of_kind) <= len(sites):
-            names = (of_kind[lane] for lane in sorted(of_kind))
-            found |= {of[0]: site for of, site in zip(names, sites, strict=False) if len(of) == 1}
+            in_order = (of_kind[lane] for lane in sorted(of_kind))
+            pairs = zip(in_order, sites, strict=False)
+            found |= {of_lane[0]: site for of_lane, site in pairs if len(of_lane) == 1}
+    for kind, names in shared.items() if found else ():
+        of_shared = plan.shared.sites.get(kind, ())
+        if len(names) <= len(of_shared):
+            found |= dict(zip(sorted(names, key=_side_by_side), of_shared, strict=False))
     return found

@@ -94,8 +94,10 @@ def synthesise(
     step = _steps(2 + seeds, progress)
 
     with step("synthesis"):
-        synthesis = synthesise_to(wrapper, device, "top", _REPORT)
-    total = device.count(reports.cell_counts(_load(synthesis / "stat.json")))
+        synthesis, total = _synthesise(wrapper, device)
+        large = total["lut"] > LARGE_LUTS
+        if large:
+            synthesis, total = _synthesise(wrapper, device, large=True)
     # A multiplexer per output bit. Registers with the same value have become one: hence counted.
     flip_flops = reports.driven_bits(_load(synthesis / "wrapper.json"), REGISTERS)
     frame = {**dict.fromkeys(total, 0), "lut": wrapper.output_bits, "ff": flip_flops}
@@ -104,12 +106,12 @@ def synthesise(
     place = device.options(total["lut"])
     netlist = f"../{synthesis.name}/{_NETLIST}"
     to_pack = to_place = {PINS: device.pins}
-    if total["lut"] > LARGE_LUTS:
+    if large:
         netlist = _NETLIST
         design = _load(synthesis / _NETLIST)
         fix_sites(design, device.name)
-        copy_registers(design)
         promote_resets(design)
+        copy_registers(design)
         to_pack = to_pack | {_NETLIST: json.dumps(design)}
         leave_rows_free(design, device.name)
         to_place = to_place | {_NETLIST: json.dumps(design)}
@@ -155,6 +157,14 @@ def synthesise(
             **{tool: tool_version(tool) for tool in (YOSYS, device.nextpnr)},
         },
     }
+
+
+def _synthesise(
+    wrapper: ScanWrapper, device: Device, *, large: bool = False
+) -> tuple[Path, dict[str, int]]:
+    """Return the folder of the netlist, and its resources, wrapper included."""
+    folder = synthesise_to(wrapper, device, "top", _REPORT, large=large)
+    return folder, device.count(reports.cell_counts(_load(folder / "stat.json")))
 
 
 def _steps(total: int, progress: Progress | None) -> Callable[[str], AbstractContextManager[None]]:

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from fpga.netlist import CELLS
 from hdl.memory import Ram
+from hdl.multiplier import Multiplier
 from tests.fpga.side_by_side import SideBySide, build, simulate
 
 #: Our own models in `make test`; those that Yosys ships take longer, and are here for the flow.
@@ -137,15 +138,20 @@ class Memories(wiring.Component):
 
 
 class Multipliers(wiring.Component):
-    """Products of many widths, of signed and unsigned numbers, with registers around some."""
+    """Products of many widths, of signed and unsigned numbers, with registers around some.
+
+    Some are those of a `Multiplier`, which has its register inside.
+    """
 
     #: Widths of the operands; the wider ones take several multipliers.
     WIDTHS = ((18, 18), (16, 16), (17, 9), (9, 9), (18, 5), (24, 16), (25, 30))
+    OWN = ((18, 18), (17, 16), (9, 8), (2, 18))
 
     def __init__(self):
         outputs = {
             f"{kind}_{a}x{b}": a + b for a, b in self.WIDTHS for kind in ("s", "u", "registered")
         }
+        outputs |= {f"own_{a}x{b}": a + b for a, b in self.OWN}
         super().__init__(
             {"a": In(40), "b": In(40), **{name: Out(width) for name, width in outputs.items()}}
         )
@@ -164,6 +170,14 @@ class Multipliers(wiring.Component):
             m.d.comb += [
                 getattr(self, f"s_{name}").eq(a.as_signed() * b.as_signed()),
                 getattr(self, f"u_{name}").eq(a * b),
+            ]
+        for width_a, width_b in self.OWN:
+            name = f"own_{width_a}x{width_b}"
+            m.submodules[name] = own = Multiplier(width_a, width_b)
+            m.d.comb += [
+                own.a.eq(self.a[:width_a]),
+                own.b.eq(self.b[:width_b]),
+                getattr(self, name).eq(own.product),
             ]
         return m
 
@@ -211,7 +225,10 @@ def test_the_memories_are_of_every_kind(memories, part):
 def test_multipliers_are_what_they_were_made_from(part, tmp_path):
     both = SideBySide(Multipliers, part)
     cell = {"lfe5u-25f": "MULT18X18D", "up5k": "SB_MAC16"}[part]
-    assert both.cells.count(f"  {cell} ") >= 3 * len(Multipliers.WIDTHS)
+    assert both.cells.count(f"  {cell} ") >= 3 * len(Multipliers.WIDTHS) + len(Multipliers.OWN)
+    if part == "lfe5u-25f":
+        modes = [used.get("REG_OUTPUT_CLK", "NONE") for used in parameters(both.cells, cell)]
+        assert modes.count("CLK0") == len(Multipliers.OWN)
     assert both.differences(tmp_path) == []
 
 
@@ -240,7 +257,7 @@ def model(cell: str) -> str:
         ('.REG_INPUTB_CLK("CLK0")', "MULT18X18D: REG_INPUTB_CLK is CLK0"),
         ('.REG_INPUTC_CLK("CLK1")', "MULT18X18D: REG_INPUTC_CLK is CLK1"),
         ('.REG_PIPELINE_CLK("CLK0")', "MULT18X18D: REG_PIPELINE_CLK is CLK0"),
-        ('.REG_OUTPUT_CLK("CLK0")', "MULT18X18D: REG_OUTPUT_CLK is CLK0"),
+        ('.REG_OUTPUT_CLK("CLK1")', "MULT18X18D: REG_OUTPUT_CLK is CLK1"),
         ('.CAS_MATCH_REG("TRUE")', "MULT18X18D: CAS_MATCH_REG is TRUE"),
         ('.MULT_BYPASS("ENABLED")', "MULT18X18D: MULT_BYPASS is ENABLED"),
     ],
@@ -256,7 +273,7 @@ def test_another_mode_is_refused(tmp_path, parameters, said):
 # Pins that must stay as they are: the bench, told which, moves one of them.
 PINS = {
     "DP16KD": ("WEB", "RSTA", "RSTB", "CSA0", "CSA1", "CSA2", "CSB0", "CSB1", "CSB2", "CLKB"),
-    "MULT18X18D": ("SOURCEA", "SOURCEB"),
+    "MULT18X18D": ("SOURCEA", "SOURCEB", "RST0"),
 }
 
 
@@ -268,7 +285,10 @@ def pins(request, tmp_path_factory):
         f".{pin}(clk ^ (pin == {number}))" if pin == "CLKB" else f".{pin}(pin == {number})"
         for number, pin in enumerate(PINS[cell])
     )
-    fixed = f"#({GSR}) used(.CLKA(clk), .CEB(1'b1), " if cell == "DP16KD" else "used("
+    fixed = {
+        "DP16KD": f"#({GSR}) used(.CLKA(clk), .CEB(1'b1), ",
+        "MULT18X18D": '#(.REG_OUTPUT_CLK("CLK0")) used(.CLK0(clk), .CE0(1\'b1), ',
+    }[cell]
     bench = (
         "module bench(input clk); integer pin;\n"
         'initial if (!$value$plusargs("pin=%d", pin)) pin = -1;\n'

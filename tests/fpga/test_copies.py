@@ -112,3 +112,97 @@ def test_what_one_cluster_reads_stays(design):
     again = copy.deepcopy(design)
     assert copy_registers(again) == 0
     assert again == design
+
+
+FIRST, SECOND = 30, 31
+
+
+@pytest.fixture
+def chain() -> dict:
+    """A register that another follows; lanes read the second, and one of them the first."""
+    cells = {
+        "dut.cluster_0.first": flip_flop(FIRST, LOGIC),
+        "dut.cluster_0.second": flip_flop(SECOND, FIRST),
+        "dut.cluster_0.logic": lut(LOGIC, SECOND),
+        "dut.cluster_0.lane_1.early": lut(40, FIRST),
+        **{f"dut.cluster_0.lane_{n}.late": lut(50 + n, SECOND) for n in range(0, 24, 4)},
+    }
+    return {"modules": {"top": {"cells": cells}}}
+
+
+def test_lanes_side_by_side_share_copies_of_what_follows_a_register(chain):
+    """The first register, behind logic, is not copied; copies of the second follow it."""
+    assert copy_registers(chain) == 3
+    cells = chain["modules"]["top"]["cells"]
+    reads = {name: cell["connections"].get("A", [None])[0] for name, cell in cells.items()}
+    groups = [{reads[f"dut.cluster_0.lane_{n}.late"] for n in (m, m + 4)} for m in (0, 8, 16)]
+    assert all(len(group) == 1 for group in groups)
+    assert len(set.union(*groups, {SECOND})) == 4
+    assert reads["dut.cluster_0.logic"] == SECOND
+    assert reads["dut.cluster_0.lane_1.early"] == FIRST
+    copies = [cell for name, cell in cells.items() if ".copy_of_" in name]
+    assert {cell["connections"]["DI"][0] for cell in copies} == {FIRST}
+
+
+def test_copies_of_lanes_form_chains(chain):
+    """With another register before it, the first is copied too, and copies read copies."""
+    cells = chain["modules"]["top"]["cells"]
+    cells["dut.cluster_0.zeroth"] = flip_flop(LOGIC, DATA)
+    del cells["dut.cluster_0.logic"]
+    assert copy_registers(chain) == 6
+    driver = {
+        cell["connections"]["Q"][0]: name
+        for name, cell in cells.items()
+        if "Q" in cell["connections"]
+    }
+    for first in (0, 8, 16):
+        place = f"cluster_0.lane_{first}."
+        second = driver[cells[f"dut.{place}late"]["connections"]["A"][0]]
+        assert second.startswith(place)
+        assert driver[cells[second]["connections"]["DI"][0]].startswith(place)
+
+
+def test_few_groups_share_the_original(chain):
+    cells = chain["modules"]["top"]["cells"]
+    for n in (16, 20):
+        del cells[f"dut.cluster_0.lane_{n}.late"]
+    assert copy_registers(chain) == 0
+
+
+def test_what_enables_copies_is_copied_too(design):
+    cells = design["modules"]["top"]["cells"]
+    cells["dut.control.word"]["connections"]["CE"] = [31]
+    cells["dut.control.resting"] = flip_flop(31)
+    assert copy_registers(design) == 4
+    by_output = {
+        cell["connections"]["Q"][0]: name
+        for name, cell in cells.items()
+        if "Q" in cell["connections"]
+    }
+    for cluster in ("cluster_0", "cluster_1"):
+        (enable,) = cells[f"{cluster}.copy_of_dut.control.word"]["connections"]["CE"]
+        assert by_output[enable] == f"{cluster}.copy_of_dut.control.resting"
+
+
+def test_luts_of_registers_follow_their_lanes(chain):
+    """Two of them, one behind the other, and the register before: all with a copy a group."""
+    cells = chain["modules"]["top"]["cells"]
+    decoded, joined = 60, 61
+    cells["dut.cluster_0.decoded"] = lut(decoded, SECOND, FIRST)
+    cells["dut.cluster_0.joined"] = lut(joined, decoded, FIRST)
+    for n in range(0, 24, 4):
+        cells[f"dut.cluster_0.lane_{n}.late"]["connections"]["A"] = [joined]
+    assert copy_registers(chain) == 9
+    by_output = {
+        cell["connections"][port][0]: name
+        for name, cell in cells.items()
+        for port in ("Q", "Z")
+        if port in cell["connections"]
+    }
+    for first in (0, 8, 16):
+        at = cells[f"dut.cluster_0.lane_{first}.late"]["connections"]["A"][0]
+        for name in ("joined", "decoded", "second"):
+            assert by_output[at] == f"cluster_0.lane_{first}.copy_of_dut.cluster_0.{name}"
+            connections = cells[by_output[at]]["connections"]
+            at = connections.get("A", connections.get("DI"))[0]
+        assert at == FIRST

@@ -5,17 +5,20 @@ import itertools
 import pytest
 
 from fpga.devices import DEVICES
-from fpga.floorplan import AREAS, fix_sites, floorplan
+from fpga.floorplan import PLANS, fix_sites, floorplan
 from golden.params import preset
 
 PART = "lfe5u-85f"
 #: Per type: rows and columns of an LFE5U-85F's sites (nextpnr's list of them).
-ROWS = {"MULT18X18D": {10, 34, 58}, "DP16KD": {22, 46, 70}}
+ROWS = {"MULT18X18D": {10, 34, 58}, "DP16KD": {22, 46, 70, 82}}
+
+#: A multiplier that is no lane's.
+SHARED = "dut.requant.lane_0.path.partial_MULT18X18D_P0"
 
 
 def cells(clusters: int, lanes: int) -> dict[str, str]:
     """What a core's netlist has for so many lanes, and something else."""
-    found = {"dut.requant.lane_0.path.partial_MULT18X18D_P0": "MULT18X18D"}
+    found = {SHARED: "MULT18X18D"}
     for cluster, lane in itertools.product(range(clusters), range(lanes)):
         of_lane = f"dut.cluster_{cluster}.lane_{lane}"
         found |= {
@@ -29,18 +32,23 @@ def cells(clusters: int, lanes: int) -> dict[str, str]:
 @pytest.mark.parametrize("build", [preset("ecp5_85f"), preset("nullhop")], ids=lambda b: b.name)
 def test_every_lane_has_sites_of_its_own_in_its_cluster_s_areas(build):
     plan = floorplan(PART, cells(build.clusters, build.lanes_per_cluster))
+    assert plan.pop(SHARED) in PLANS[PART].shared.sites["MULT18X18D"]
     assert len(plan) == len(set(plan.values())) == 2 * build.lanes
-    share = len(AREAS[PART]) // build.clusters
+    areas = PLANS[PART].lanes
+    share = len(areas) // build.clusters
     for name, site in plan.items():
         cluster = int(name.split(".")[1].removeprefix("cluster_"))
         kind = "DP16KD" if "weights" in name else "MULT18X18D"
-        own = AREAS[PART][cluster * share : (cluster + 1) * share]
+        own = areas[cluster * share : (cluster + 1) * share]
         assert any(site in area.sites[kind] for area in own)
 
 
 def test_areas_share_no_site_and_lie_on_the_part():
     taken = [
-        (kind, site) for area in AREAS[PART] for kind, sites in area.sites.items() for site in sites
+        (kind, site)
+        for area in (*PLANS[PART].lanes, PLANS[PART].shared)
+        for kind, sites in area.sites.items()
+        for site in sites
     ]
     assert len(taken) == len(set(taken))
     for kind, site in taken:
@@ -52,13 +60,45 @@ def test_areas_share_no_site_and_lie_on_the_part():
     assert used["DP16KD"] <= DEVICES[PART].bram
 
 
-def test_lanes_stand_from_left_to_right():
-    plan = floorplan(PART, cells(1, 11))
-    columns = [
-        int(plan[f"dut.cluster_0.lane_{lane}.weights.ram.words.0.0"].split("/")[0][1:])
-        for lane in range(11)
-    ]
-    assert columns == sorted(columns)
+def test_what_is_no_lane_s_takes_the_shared_sites_if_they_are_enough():
+    sites = PLANS[PART].shared.sites["MULT18X18D"]
+    netlist = cells(2, 2)
+    del netlist[SHARED]
+    lanes = floorplan(PART, netlist)
+    for number in (4, len(sites), len(sites) + 1):
+        others = {f"dut.requant.lane_{n:02}.path": "MULT18X18D" for n in range(number)}
+        plan = floorplan(PART, netlist | others)
+        assert {name: plan.pop(name) for name in netlist if name in plan} == lanes
+        assert plan == (dict(zip(others, sites, strict=False)) if number <= len(sites) else {})
+
+
+def test_other_memories_are_not_fixed():
+    netlist = cells(2, 2) | {"dut.requant.biases.0.0": "DP16KD"}
+    assert "dut.requant.biases.0.0" not in floorplan(PART, netlist)
+
+
+def test_the_same_part_of_all_banks_stands_side_by_side():
+    banks = [f"dut.banks.bank_{b}.ram.words.0.{n}" for b in range(4) for n in range(3)]
+    plan = floorplan(PART, cells(2, 2) | dict.fromkeys(banks, "DP16KD"))
+    sites = PLANS[PART].shared.sites["DP16KD"]
+    assert {plan[name] for name in banks} <= set(sites)
+    in_order = sorted(banks, key=lambda name: sites.index(plan[name]))
+    assert [int(name.rsplit(".", 1)[1]) for name in in_order] == [0] * 4 + [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize("lanes", [16, 32])
+def test_lanes_stand_from_the_middle_outwards(lanes):
+    """First come blocks of four, or of eight in two rows."""
+    clusters = 128 // lanes
+    plan = floorplan(PART, cells(clusters, lanes))
+    for cluster in range(clusters):
+        columns = [
+            int(plan[f"dut.cluster_{cluster}.lane_{lane}.weights.ram.words.0.0"].split("/")[0][1:])
+            for lane in range(lanes)
+        ]
+        blocks = [abs(sum(columns[n : n + 8]) / 8 - 62) for n in range(0, lanes, 8)]
+        assert blocks == sorted(blocks)
+        assert len({column < 62 for column in columns}) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from fpga import tools
-from fpga.yosys import YOSYS, modules
-from hdl import memory, select_add
+from fpga.yosys import MAPS, PORTABLE, YOSYS, modules
+from hdl import select_add
 
 PROOF = """\
 read_verilog -overwrite +/lattice/cells_sim_ecp5.v
@@ -27,7 +27,7 @@ endmodule
 
 def prove(width: int, family: str, wanted: str = select_add.VERILOG) -> None:
     """Let Yosys prove that a family's adder gives the same sum for all inputs."""
-    name, made = "openhop_select_add", modules(family).removeprefix(memory.VERILOG)
+    name, made = "openhop_select_add", (MAPS / family / "select_add.v").read_text()
     both = made.replace(name, "made") + wanted.replace(name, "wanted")
     files = {"both.v": both + BOTH.format(last=width - 1), "proof.ys": PROOF}
     tools.run(YOSYS, ("proof.ys",), files)
@@ -49,4 +49,12 @@ def test_the_proof_finds_a_wrong_sum(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("family", ["ice40", None])
 def test_other_families_take_the_portable_ones(family):
-    assert modules(family) == memory.VERILOG + select_add.VERILOG
+    assert modules(family) == "".join(PORTABLE.values())
+
+
+def test_ecp5_has_its_own_multiplier_only_with_dsp_blocks():
+    assert "MULT18X18D" in modules("ecp5")
+    without = modules("ecp5", dsp=False)
+    assert "MULT18X18D" not in without
+    assert PORTABLE["multiplier"] in without
+    assert "CCU2C" in without

@@ -1,5 +1,3 @@
-// The modules of an exported design that the ECP5 does better than Yosys makes them.
-
 // Two bits per carry cell, whose LUTs select and add at once. A cell passes its carry on where the
 // LUT gives 1, else the value of the LUT for C = D = 0, which is A: both numbers' bit there.
 module openhop_select_add #(
