@@ -22,10 +22,13 @@ FOLDER = Path(__file__).parent / "records"
 ASIDE = ("command", "engine", "bit_exact", "as_predicted", "sim_cycles_per_s", "host")
 
 
-def record_path(table: str, preset: str, zeros: float | None, frame: Data) -> Path:
+def record_path(
+    table: str, preset: str, zeros: float | None, frame: Data, *, independent: bool = False
+) -> Path:
     """Return where the record of a bench stands, whether or not it exists."""
     variant = "" if zeros is None else f"-zeros{100 * zeros:g}"
     variant += "" if frame == "random" else f"-{frame}"
+    variant += "-independent" if independent else ""
     return FOLDER / f"bench-{table}-{preset}{variant}.json"
 
 
@@ -33,13 +36,17 @@ def command(result: Bench) -> str:
     """Return the command that records a bench anew."""
     zeros = "" if result.zeros is None else f" --zeros {100 * result.zeros:g}"
     frame = f" --frame {result.frame}" if result.frame == "clustered" else ""
+    apart = " --independent" if result.independent else ""
     engine = "" if result.engine == "rtl" else f" --engine {result.engine}"
-    return f"openhop bench {result.table} --preset {result.preset}{zeros}{frame}{engine} --record"
+    options = f"{zeros}{frame}{apart}{engine}"
+    return f"openhop bench {result.table} --preset {result.preset}{options} --record"
 
 
 def save(result: Bench) -> Path:
     """Record a bench, its command first; return the file."""
-    path = record_path(result.table, result.preset, result.zeros, result.frame)
+    path = record_path(
+        result.table, result.preset, result.zeros, result.frame, independent=result.independent
+    )
     path.parent.mkdir(exist_ok=True)
     write_json(path, {"command": command(result), **result.json()})
     return path

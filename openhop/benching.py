@@ -82,6 +82,8 @@ class Bench:
         Layers between them that the host computes; they have no cycles.
     picture : str or None
         The picture that went through the network.
+    independent : bool
+        Whether each layer of a chain got zeros of its own all the same.
     selected : bool
         Whether only some of the table's layers were asked for.
     sim_cycles_per_s : float or None
@@ -98,6 +100,7 @@ class Bench:
     refused: tuple[Refusal, ...]
     selected: bool
     sim_cycles_per_s: float | None
+    independent: bool = False
     host: tuple[HostLayer, ...] = ()
     picture: str | None = None
 
@@ -175,6 +178,7 @@ def bench(
     engine: Engine = "rtl",
     zeros: float | None = None,
     frame: Frame = "random",
+    independent: bool = False,
     names: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Bench:
@@ -190,6 +194,8 @@ def bench(
         Share of zeros, 0 to 1, of every layer's input instead of the table's densities.
     frame
         Whether zeros are without structure or in clusters.
+    independent
+        Give each layer of a chain an input of its own instead of what the layer before gives.
     names
         Layers to run; all if empty.
     progress
@@ -207,7 +213,7 @@ def bench(
     rows = with_zeros(read_table(path), zeros)
     wanted = chosen(rows, names)
     player = _Player(build, engine, progress or (lambda _text, _done, _all: None))
-    chained = is_chain(rows)
+    chained = is_chain(rows) and not independent
     run = _chain if chained else _singles
     results = list(run(path, rows, wanted, frame, player))
     layers = tuple(result for result in results if isinstance(result, BenchLayer))
@@ -225,6 +231,7 @@ def bench(
         refused=refused,
         selected=len(wanted) < len(rows),
         sim_cycles_per_s=player.speed,
+        independent=independent,
     )
 
 

@@ -188,6 +188,9 @@ def bench(
     frame: Annotated[Frame, typer.Option(help="Zeros without structure, or in clusters.")] = (
         Frame.RANDOM
     ),
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Zeros of each layer's own, even in a chain.")
+    ] = False,
     layers: Annotated[
         str, typer.Option(metavar="A,B", help="Layers to run; all of the table if absent.")
     ] = "",
@@ -205,6 +208,7 @@ def bench(
         engine=engine.value,
         zeros=zeros,
         frame=frame.value,
+        independent=independent,
         layers=layers,
         json=json,
         record=record,

@@ -27,6 +27,7 @@ def main(
     engine: Engine,
     zeros: float | None,
     frame: Frame,
+    independent: bool,
     layers: str,
     json: Path | None,
     record: bool,
@@ -34,11 +35,17 @@ def main(
     """Run, print and write; 0 if every layer ran and all is as the models say, else 1."""
     build = preset(build_name)
     if not library.is_table(table):
-        _require_plain(table, zeros, frame, layers)
+        given = {
+            "--zeros": zeros is not None,
+            "--frame": frame != "random",
+            "--independent": independent,
+            "--layers": bool(layers),
+        }
+        _require_plain(table, given)
         return _network(table, build, engine, json, record=record)
     path = library.table_path(table)
     share = None if zeros is None else zeros / 100
-    place = record_path(path.stem, build.name, share, frame)
+    place = record_path(path.stem, build.name, share, frame, independent=independent)
     bundled = path in library.tables().values()
     names = [name.strip() for name in layers.split(",") if name.strip()]
     if record:
@@ -47,7 +54,14 @@ def main(
     require_writable(json, place if record else None)
     with bar(f"preparing {build.name}, once for all runs") as shown:
         result = bench(
-            path, build, engine=engine, zeros=share, frame=frame, names=names, progress=shown.show
+            path,
+            build,
+            engine=engine,
+            zeros=share,
+            frame=frame,
+            independent=independent,
+            names=names,
+            progress=shown.show,
         )
     show(_report(result))
     show(_changes(result, place if bundled else None))
@@ -74,8 +88,7 @@ def _network(model: str, build: Build, engine: Engine, json: Path | None, *, rec
     return 0 if result.passed else 1
 
 
-def _require_plain(model: str, zeros: float | None, frame: Frame, layers: str) -> None:
-    given = {"--zeros": zeros is not None, "--frame": frame != "random", "--layers": bool(layers)}
+def _require_plain(model: str, given: dict[str, bool]) -> None:
     for option in (option for option, is_given in given.items() if is_given):
         raise CompileError(
             option, f"{model} is a network, whose maps are what they are", "give a table of layers"

@@ -41,6 +41,8 @@ def test_names():
     assert photo.name == "bench-squeezenet-nullhop-photo.json"
     both = record_path("vgg19", "tiny", 0.728, "clustered")
     assert both.name == "bench-vgg19-tiny-zeros72.8-clustered.json"
+    apart = record_path("vgg19", "tiny", 0.728, "random", independent=True)
+    assert apart.name == "bench-vgg19-tiny-zeros72.8-independent.json"
 
 
 def test_there_may_be_none(tmp_path):
@@ -60,6 +62,9 @@ def test_a_record_names_its_command(result, tmp_path, monkeypatch):
     assert command(photo) == "openhop bench squeezenet --preset tiny --record"
     other = replace(result, zeros=0.696, frame="clustered", engine="rtl")
     assert command(other).split(" tiny ")[1] == "--zeros 69.6 --frame clustered --record"
+    apart = replace(result, independent=True, engine="rtl")
+    assert command(apart) == "openhop bench small --preset tiny --independent --record"
+    assert save(apart).name == "bench-small-tiny-independent.json"
 
 
 def test_the_same_again_is_no_change(record, result):

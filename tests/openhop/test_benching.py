@@ -114,6 +114,18 @@ def test_layers_by_themselves_in_rtl(table, frame):
     assert result.total.input_zeros == pytest.approx(0.4, abs=0.05)
 
 
+def test_zeros_of_each_layer_of_a_chain_can_be_its_own(table):
+    """A layer's zeros are then without structure, and the same whatever stands before it."""
+    lines = (FIRST, SECOND, THIRD.replace("8,9", "6,7"))
+    result = bench(table(*lines), TINY, zeros=0.4, independent=True)
+    assert (result.chained, result.independent, result.passed) == (False, True, True)
+    assert names(result) == ["first", "second", "third"]
+    last = bench(table(*lines), TINY, zeros=0.4, independent=True, names=["third"])
+    assert last.layers[0].figures == result.layers[2].figures
+    chained = bench(table(*lines), TINY, zeros=0.4, engine="golden")
+    assert chained.layers[2].figures.sums.useful_ops != result.layers[2].figures.sums.useful_ops
+
+
 def test_what_stands_beside(table):
     result = bench(table(FIRST, SECOND), TINY, engine="golden")
     first, second = result.layers
@@ -196,7 +208,13 @@ def test_records_hold(record):
         result = bench_network(library.load(name), build, picture)
     else:
         path = library.table_path(content["model"])
-        result = bench(path, build, zeros=content["zeros"], frame=content["frame"])
+        result = bench(
+            path,
+            build,
+            zeros=content["zeros"],
+            frame=content["frame"],
+            independent="--independent" in content["command"],
+        )
     assert compare(content, result) == []
     assert result.total.exact
     assert result.total.as_predicted

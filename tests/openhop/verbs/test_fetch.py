@@ -91,7 +91,10 @@ def test_a_fetched_network_has_a_name(openhop, tmp_path):
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("option", [("--zeros", "50"), ("--frame", "clustered"), ("--layers", "a")])
+@pytest.mark.parametrize(
+    "option",
+    [("--zeros", "50"), ("--frame", "clustered"), ("--independent",), ("--layers", "a")],
+)
 def test_options_of_tables_are_refused_for_a_network(refusal, option):
     assert refusal("bench", "squeezenet", *option) == (
         f"{option[0]}: squeezenet is a network, whose maps are what they are; give a table of "
