@@ -28,6 +28,8 @@ class Device:
     name: str
     #: Full name of the part, package and speed grade included.
     part: str
+    #: Name of the part as all its speed grades have it: their sites and wires are the same.
+    die: str
     #: Family as nextpnr names it: "ecp5" or "ice40".
     family: str
     #: Yosys' synthesis command.
@@ -91,10 +93,12 @@ CELLS = {
 }
 
 
-def _ecp5(size: str, lut: int, bram: int, dsp: int) -> Device:
+def _ecp5(size: str, lut: int, bram: int, dsp: int, grade: int = 6) -> Device:
+    die = f"lfe5u-{size}f"
     return Device(
-        name=f"lfe5u-{size}f",
-        part=f"LFE5U-{size}F-6BG381C",
+        name=die if grade == 6 else f"{die}-{grade}",
+        part=f"LFE5U-{size}F-{grade}BG381C",
+        die=die,
         family="ecp5",
         synth="synth_ecp5 -nowidelut",
         part_options=(
@@ -102,7 +106,7 @@ def _ecp5(size: str, lut: int, bram: int, dsp: int) -> Device:
             "--package",
             "CABGA381",
             "--speed",
-            "6",
+            str(grade),
             "--lpf",
             PINS,
             "--lpf-allow-unconstrained",
@@ -122,6 +126,7 @@ def _ice40(name: str, part: str, package: str, synth: str, lut: int, bram: int, 
     return Device(
         name=name,
         part=part,
+        die=name,
         family="ice40",
         synth=f"synth_ice40 {synth}",
         part_options=(f"--{name}", "--package", package, "--pcf-allow-unconstrained"),
@@ -135,10 +140,12 @@ def _ice40(name: str, part: str, package: str, synth: str, lut: int, bram: int, 
 DEVICES = {
     device.name: device
     for device in (
-        # LFE5U-25F: block RAMs of 18 kbit, multipliers of 18x18 bits.
+        # LFE5U: block RAMs of 18 kbit, multipliers of 18x18 bits. Of its speed grades 6, 7 and 8
+        # boards have mostly the slowest.
         _ecp5("25", lut=24_288, bram=56, dsp=28),
         _ecp5("45", lut=43_848, bram=108, dsp=72),
         _ecp5("85", lut=83_640, bram=208, dsp=156),
+        _ecp5("85", lut=83_640, bram=208, dsp=156, grade=8),
         # Block RAMs of 4 kbit; SB_MAC16 exists on the UltraPlus only.
         _ice40("up5k", "iCE40UP5K-SG48", "sg48", "-device u -dsp", lut=5_280, bram=30, dsp=8),
         _ice40("hx8k", "iCE40HX8K-CT256", "ct256", "-device hx", lut=7_680, bram=32, dsp=0),

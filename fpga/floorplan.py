@@ -83,7 +83,7 @@ def _lfe5u_85f() -> Plan:
     return Plan(lanes, shared)
 
 
-#: By device.
+#: By die.
 PLANS = {"lfe5u-85f": _lfe5u_85f()}
 
 
@@ -92,7 +92,7 @@ def _side_by_side(name: str) -> tuple[str, str]:
     return _BANK.sub("bank", name), name
 
 
-def fix_sites(design: dict, device: str) -> bool:
+def fix_sites(design: dict, die: str) -> bool:
     """Fix the sites of a design's cells; return whether there are any.
 
     Parameters
@@ -100,32 +100,32 @@ def fix_sites(design: dict, device: str) -> bool:
     design : dict
         A flat netlist as Yosys writes it, its top module named "top"; gets the attribute that
         nextpnr takes sites from.
-    device : str
-        Name of the part.
+    die : str
+        Name of the part's die (`fpga.devices.Device.die`).
     """
     cells = design["modules"]["top"]["cells"]
-    sites = floorplan(device, {name: cell["type"] for name, cell in cells.items()})
+    sites = floorplan(die, {name: cell["type"] for name, cell in cells.items()})
     for name, site in sites.items():
         cells[name]["attributes"]["BEL"] = site
     return bool(sites)
 
 
-def floorplan(device: str, cells: Mapping[str, str]) -> dict[str, str]:
+def floorplan(die: str, cells: Mapping[str, str]) -> dict[str, str]:
     """Return the cells that have a fixed site, and the site, as nextpnr names both.
 
     The clusters share the areas of lanes evenly, each taking neighbours. Nothing is fixed on a
-    device without a plan, or where a cluster has more lanes than its areas have sites, or lanes
+    die without a plan, or where a cluster has more lanes than its areas have sites, or lanes
     with more than one cell of a kind. Map banks, and multipliers that are no lane's, take the
     shared area's sites, if it has enough of them, and if lanes are fixed.
 
     Parameters
     ----------
-    device : str
-        Name of the part.
+    die : str
+        Name of the part's die (`fpga.devices.Device.die`).
     cells : mapping
         Names and types of a flat netlist's cells.
     """
-    plan = PLANS.get(device)
+    plan = PLANS.get(die)
     if plan is None:
         return {}
     areas = plan.lanes

@@ -6,7 +6,7 @@ tiles faster than the part can carry them away, while half of its wires are free
 that do nothing and are fixed to every fourth row keep that row's wires for the others.
 """
 
-#: Per device: the columns of tiles with logic, and those of its rows that are left free. Carry
+#: Per die: the columns of tiles with logic, and those of its rows that are left free. Carry
 #: chains run along rows, and so are in nobody's way.
 ROWS = {"lfe5u-85f": (range(2, 125), range(4, 95, 4))}
 
@@ -14,17 +14,18 @@ ROWS = {"lfe5u-85f": (range(2, 125), range(4, 95, 4))}
 _LUTS = tuple(f"SLICE{slice_}.K{n}" for slice_ in "ABCD" for n in range(2))
 
 
-def leave_rows_free(design: dict, device: str) -> int:
-    """Add LUTs that do nothing, fixed to the rows that a device leaves free; return how many.
+def leave_rows_free(design: dict, die: str) -> int:
+    """Add LUTs that do nothing, fixed to the rows that a die leaves free; return how many.
 
     Parameters
     ----------
     design : dict
         A flat netlist of the ECP5 as Yosys writes it, its top module named "top".
-    device : str
-        Name of the part; one that is not in `ROWS` has no spare rows.
+    die : str
+        Name of the part's die (`fpga.devices.Device.die`); one that is not in `ROWS` has no spare
+        rows.
     """
-    columns, rows = ROWS.get(device, (range(0), range(0)))
+    columns, rows = ROWS.get(die, (range(0), range(0)))
     sites = [f"X{x}/Y{y}/{lut}" for y in rows for x in columns for lut in _LUTS]
     design["modules"]["top"]["cells"] |= {f"spare_{site}": _idle_lut(site) for site in sites}
     return len(sites)

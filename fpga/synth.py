@@ -109,11 +109,11 @@ def synthesise(
     if large:
         netlist = _NETLIST
         design = _load(synthesis / _NETLIST)
-        fix_sites(design, device.name)
+        fix_sites(design, device.die)
         promote_resets(design)
         copy_registers(design)
         to_pack = to_pack | {_NETLIST: json.dumps(design)}
-        leave_rows_free(design, device.name)
+        leave_rows_free(design, device.die)
         to_place = to_place | {_NETLIST: json.dumps(design)}
     command = ("--json", netlist, "--report", "report.json", *place)
     with step("packing"):

@@ -35,6 +35,15 @@ def test_cells_are_counted_as_resources():
     }
 
 
+def test_speed_grades_share_a_die():
+    slow, fast = device("lfe5u-85f"), device("lfe5u-85f-8")
+    assert (slow.part, fast.part) == ("LFE5U-85F-6BG381C", "LFE5U-85F-8BG381C")
+    assert slow.die == fast.die == "lfe5u-85f"
+    given = [part.part_options[part.part_options.index("--speed") + 1] for part in (slow, fast)]
+    assert given == ["6", "8"]
+    assert slow.synth == fast.synth
+
+
 def test_large_designs_have_options_of_their_own():
     part = device("lfe5u-85f")
     assert part.options(LARGE_LUTS) == part.part_options
