@@ -4,6 +4,8 @@ The clusters of a large core have areas of their own (`fpga.floorplan`), and so 
 wire from a register to all of them is as long as the part is wide, and logic on its way to the next
 register has no time left then. Copies go where their readers are, so that the long way is one from
 register to register. Synthesis would make one of them again: hence a change of its netlist.
+
+So it is with what map banks share, whose memories stand in rows of the part.
 """
 
 import re
@@ -11,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 _CLUSTER = re.compile(r"(?:^|\.)(cluster_\d+)\.(?:lane_(\d+)\.)?")
+_ROW = re.compile(r"/(Y\d+)/")
 
 #: Lanes side by side that share a copy, and groups of them from which on it is worth one for each.
 LANES_PER_COPY = 8
@@ -22,15 +25,18 @@ def copy_registers(design: dict) -> int:
 
     A flip-flop that several clusters read is copied for each of them. One that follows another and
     is read by most lanes of a cluster is copied for each group of neighbours, and so is a LUT of
-    flip-flops. Other readers keep the original. A block RAM's word, which comes late in its cycle,
-    keeps its register beside the RAM and is not copied.
+    flip-flops. One that block RAMs in several rows read, or the LUTs behind these, is copied for
+    each row, and so is a LUT. Other readers keep the original. A block RAM's word, which comes late
+    in its cycle, keeps its register beside the RAM and is not copied.
 
     Parameters
     ----------
     design : dict
-        A flat netlist of the ECP5 as Yosys writes it, its top module named "top".
+        A flat netlist of the ECP5 as Yosys writes it, its top module named "top". Rows are those of
+        block RAMs outside the clusters that have a fixed site (`fpga.floorplan.fix_sites`).
     """
-    cells = design["modules"]["top"]["cells"]
+    top = design["modules"]["top"]
+    cells = top["cells"]
     late = {
         bit
         for cell in cells.values()
@@ -39,21 +45,26 @@ def copy_registers(design: dict) -> int:
         if cell["port_directions"][port] == "output"
         for bit in bits
     }
-    every = _flip_flops(cells)
+    every = _outputs(cells, "TRELLIS_FF", "Q")
     prompt = {bit: name for bit, name in every.items() if _data(cells[name]) not in late}
     ranks, decoders = _ranks(cells), _decoders(cells, every)
     made = _copy(cells, prompt, _cluster, least=2)
     # What enables copies in several clusters is read there, too.
     enables = {bit for cell in cells.values() for bit in cell["connections"].get("CE", ())}
     prompt = {bit: name for bit, name in prompt.items() if bit in enables}
-    made += _copy(cells, prompt, _cluster, least=2)
+    made |= _copy(cells, prompt, _cluster, least=2)
     # The last first, so that their copies read copies of those before.
     for level in decoders:
-        made += _copy(cells, level, _lanes, least=LEAST_GROUPS)
+        made |= _copy(cells, level, _lanes, least=LEAST_GROUPS)
     for rank in sorted(ranks, reverse=True):
         followers = {bit: name for bit, name in ranks[rank].items() if rank and _cluster(name)}
-        made += _copy(cells, followers, _lanes, least=LEAST_GROUPS)
-    return made
+        made |= _copy(cells, followers, _lanes, least=LEAST_GROUPS)
+    rows = _rows(cells)
+    for kind, output in (("LUT4", "Z"), ("TRELLIS_FF", "Q")):
+        sources = _outputs(cells, kind, output)
+        made |= _copy(cells, sources, lambda name: rows.get(name, ""), least=2)
+    _drop_unread(top, set(made.values()))
+    return len(made)
 
 
 def _cluster(cell: str) -> str:
@@ -74,18 +85,33 @@ def _data(flip_flop: dict) -> int | str:
     return flip_flop["connections"]["DI"][0]
 
 
-def _flip_flops(cells: dict) -> dict[int, str]:
-    """Names of the flip-flops, by what they drive."""
+def _rows(cells: dict) -> dict[str, str]:
+    """Rows of the block RAMs outside the clusters, and of the LUTs that read them."""
+    rows, words = {}, {}
+    for name, cell in cells.items():
+        site = _ROW.search(cell["attributes"].get("BEL", ""))
+        if cell["type"] == "DP16KD" and site and not _cluster(name):
+            rows[name] = site[1]
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] == "output":
+                    words |= dict.fromkeys(bits, site[1])
+    for name, cell in cells.items():
+        if cell["type"] == "LUT4":
+            found = next((words[bit] for bit in _inputs(cell) if bit in words), None)
+            rows |= {name: found} if found else {}
+    return rows
+
+
+def _outputs(cells: dict, kind: str, port: str) -> dict[int, str]:
+    """Names of the cells of a kind, by what they drive."""
     return {
-        cell["connections"]["Q"][0]: name
-        for name, cell in cells.items()
-        if cell["type"] == "TRELLIS_FF"
+        cell["connections"][port][0]: name for name, cell in cells.items() if cell["type"] == kind
     }
 
 
 def _ranks(cells: dict) -> dict[int, dict[int, str]]:
     """Flip-flops by how many others they follow, one after the other without logic between them."""
-    flip_flops = _flip_flops(cells)
+    flip_flops = _outputs(cells, "TRELLIS_FF", "Q")
     before = {bit: _data(cells[name]) for bit, name in flip_flops.items()}
     ranks: dict[int, dict[int, str]] = defaultdict(dict)
     for bit, name in flip_flops.items():
@@ -116,8 +142,10 @@ def _inputs(lut: dict) -> Iterator[int]:
             yield from (bit for bit in bits if isinstance(bit, int))
 
 
-def _copy(cells: dict, sources: dict[int, str], place: Callable[[str], str], least: int) -> int:
-    """Copy the cells that are read in `least` places or more; return how many were made."""
+def _copy(
+    cells: dict, sources: dict[int, str], place: Callable[[str], str], least: int
+) -> dict[str, str]:
+    """Copy the cells that are read in `least` places or more; return the copies' originals."""
     readers: dict[int, dict[str, list[tuple[list, int]]]] = {
         bit: defaultdict(list) for bit in sources
     }
@@ -130,7 +158,7 @@ def _copy(cells: dict, sources: dict[int, str], place: Callable[[str], str], lea
                 free = max(free, bit + 1)
                 if bit in readers and cell["port_directions"][port] == "input":
                     readers[bit][place(name)].append((bits, n))
-    made = 0
+    made = {}
     for bit, of_places in readers.items():
         places = sorted(of_places.keys() - {""})
         if len(places) < least:
@@ -149,5 +177,28 @@ def _copy(cells: dict, sources: dict[int, str], place: Callable[[str], str], lea
             for bits, n in of_places[where]:
                 bits[n] = free
             free += 1
-            made += 1
+            made[name] = sources[bit]
     return made
+
+
+def _drop_unread(top: dict, names: set[str]) -> None:
+    """Remove those of some cells that nobody reads any more."""
+    cells = top["cells"]
+    while names:
+        read = {bit for port in top.get("ports", {}).values() for bit in port["bits"]}
+        for cell in cells.values():
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] == "input":
+                    read.update(bits)
+        unread = {name for name in names if read.isdisjoint(_driven(cells[name]))}
+        if not unread:
+            return
+        names -= unread
+        for name in unread:
+            del cells[name]
+
+
+def _driven(cell: dict) -> list[int]:
+    """What a flip-flop or LUT drives."""
+    connections = cell["connections"]
+    return connections["Q"] if "Q" in connections else connections["Z"]

@@ -162,6 +162,58 @@ def test_copies_of_lanes_form_chains(chain):
         assert driver[cells[second]["connections"]["DI"][0]].startswith(place)
 
 
+def test_an_original_that_nobody_reads_any_more_is_gone(chain):
+    cells = chain["modules"]["top"]["cells"]
+    cells["dut.cluster_0.logic"] = lut(LOGIC, FIRST)
+    kept = copy.deepcopy(chain)
+    kept["modules"]["top"]["ports"] = {"out": {"direction": "output", "bits": [SECOND]}}
+    assert copy_registers(chain) == copy_registers(kept) == 3
+    assert "dut.cluster_0.second" not in cells
+    assert kept["modules"]["top"]["cells"].keys() - cells.keys() == {"dut.cluster_0.second"}
+
+
+def ram(word: int, address: int, site: str) -> dict:
+    return {
+        "type": "DP16KD",
+        "parameters": {},
+        "attributes": {"BEL": site} if site else {},
+        "port_directions": {"ADB0": "input", "DOB0": "output"},
+        "connections": {"ADB0": [address], "DOB0": [word]},
+    }
+
+
+def test_block_rams_in_rows_have_copies_for_each(chain):
+    """Of the LUT that makes their address, and of the register that chooses among their words."""
+    cells = chain["modules"]["top"]["cells"]
+    cells.clear()
+    address, chosen = 70, 71
+    cells["dut.request"] = flip_flop(72)
+    cells["dut.address"] = lut(address, 72)
+    cells["dut.chosen"] = flip_flop(chosen)
+    for n, site in enumerate(("X1/Y22/EBR0", "X9/Y22/EBR1", "X1/Y46/EBR0")):
+        cells[f"dut.bank_{n}"] = ram(80 + n, address, site)
+        cells[f"dut.word_{n}"] = lut(90 + n, 80 + n, chosen)
+    cells["dut.bank_3"] = ram(83, address, "")  # has no site
+    cells["dut.cluster_0.lane_0.weights"] = ram(84, address, "X1/Y70/EBR0")  # the cluster's own
+    assert copy_registers(chain) == 4
+    by_output = {
+        cell["connections"][port][0]: name
+        for name, cell in cells.items()
+        for port in ("Q", "Z")
+        if port in cell["connections"]
+    }
+
+    def read(name: str, port: str) -> str:
+        return by_output[cells[name]["connections"][port][0]]
+
+    for n, row in enumerate(("Y22", "Y22", "Y46")):
+        assert read(f"dut.bank_{n}", "ADB0") == f"{row}.copy_of_dut.address"
+        assert read(f"dut.word_{n}", "B") == f"{row}.copy_of_dut.chosen"
+    assert read("dut.bank_3", "ADB0") == "dut.address"
+    assert read("dut.cluster_0.lane_0.weights", "ADB0") == "dut.address"
+    assert "dut.chosen" not in cells
+
+
 def test_few_groups_share_the_original(chain):
     cells = chain["modules"]["top"]["cells"]
     for n in (16, 20):
