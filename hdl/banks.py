@@ -26,7 +26,7 @@ class MapBanks(wiring.Component):
     w_en, w_bank, w_address, w_part, w_piece : the write port; of the pieces of a word, those before
         `w_part` stay, and those behind it become empty
     requests : one per cluster
-    words : the answers, one per cluster
+    words : the answers, one per cluster; empty where nothing was requested
     """
 
     def __init__(self, build: Build):

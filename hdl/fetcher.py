@@ -149,7 +149,6 @@ class Fetcher(wiring.Component):
             tag.base.eq(word_base + row_base),
             tag.upper.eq(kernel_row < config.kernel_h),
             tag.lower.eq((kernel_row >= config.stride_h) & scan.two),
-            tag.empty.eq(~inside | filling),
             tag.column_end.eq(column_end),
             tag.retire.eq(column.retires()),
             tag.rows2.eq(scan.two),
@@ -166,8 +165,9 @@ class Fetcher(wiring.Component):
             for shift in range(1, word_shift + 1):
                 with m.Case(shift):
                     m.d.comb += packed.eq(x[:12] >> shift)
+        # For an empty word nothing is read: it has no pixels (`hdl.banks`).
         reads = Signal(build.clusters)
-        m.d.comb += reads.eq((issue & ~tag.empty) << bank)
+        m.d.comb += reads.eq((issue & inside & ~filling) << bank)
         m.d.sync += [
             self.request.banks.eq(reads),
             *(

@@ -32,17 +32,17 @@ def scan_tag(build: Build) -> data.StructLayout:
     """Layout of what goes with a map word through the prefetch queue.
 
     base: weight address of the word's first pixel for the stripe's first output row, at kernel
-    column 0. upper, lower: the word's row touches that output row. empty: no pixels, whatever the
-    bank gave. column_end: last word of a scan column. retire: that column finishes an output
-    column. rows2: the stripe has two output rows. item_end: last word of the scan. opens, closes:
-    first and last tile of input channels. slots: first accumulator of the stripe.
+    column 0. upper, lower: the word's row touches that output row. column_end: last word of a scan
+    column. retire: that column finishes an output column. rows2: the stripe has two output rows.
+    item_end: last word of the scan. opens, closes: first and last tile of input channels. slots:
+    first accumulator of the stripe. The pixels of an empty word are all 0, and its base and rows
+    may be anything.
     """
     return data.StructLayout(
         {
             "base": unsigned(13),
             "upper": 1,
             "lower": 1,
-            "empty": 1,
             "column_end": 1,
             "retire": 1,
             "rows2": 1,

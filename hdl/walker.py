@@ -81,7 +81,7 @@ class Walker(wiring.Component):
         lowest = Signal(build.word_pixels)
         giving = lowest  # the pixels of the next visits
         m.d.comb += [
-            left.eq(Mux(tag.empty, 0, word.mask & ~taken)),
+            left.eq(word.mask & ~taken),
             lowest.eq(left & (~left + 1)),
         ]
         if build.depthwise:

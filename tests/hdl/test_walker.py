@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
 
 def payload(share: Share, scan: Scan, entry: Entry, noise: random.Random) -> dict[str, Any]:
-    """An entry of the queue; an empty one has whatever the bank gave."""
+    """An entry of the queue; an empty one has no pixels."""
     tag = {name: noise.getrandbits(1) for name in ("upper", "lower")}
     tag |= {"base": noise.getrandbits(13)} | share.tag(scan, entry.word)
     place = entry.word.place
