@@ -131,16 +131,26 @@ class ControlLoader(wiring.Component):
         address = Signal(range(build.weight_words))
         beat = Signal(range(max(2, beats)))
         m.d.comb += self.loaded.eq(Mux(ahead, (1 << LOAD_BITS) - 1, complete))
-        # Registered, as they stand from its first weight on.
+        # Registered, as they stand from its first weight on; so are their parts, which are those of
+        # the whole pass.
+        final_tile, final_load = Signal.like(tile), Signal.like(load)
         last_tile, last_load = Signal(), Signal()
         last_address, last_group = Signal.like(address), Signal(4)
-        ends = tile == coming.tiles - 1
+        final_addresses = [Signal.like(address, name=f"final_address_{n}") for n in (0, 1)]
+        one_address = Signal(2)
+        ends = tile == final_tile
         m.d.sync += [
+            final_tile.eq(coming.tiles - 1),
+            final_load.eq(coming.loads - 1),
             last_tile.eq(ends),
-            last_load.eq(load == coming.loads - 1),
-            last_address.eq(Mux(ends, coming.last_weights, coming.tile_weights) - 1),
+            last_load.eq(load == final_load),
+            last_address.eq(Mux(ends, final_addresses[1], final_addresses[0])),
             last_group.eq(coming.groups - 1),
         ]
+        for n, weights in enumerate((coming.tile_weights, coming.last_weights)):
+            m.d.sync += [final_addresses[n].eq(weights - 1), one_address[n].eq(weights == 1)]
+        # Whether the beat, the address and the group are the last ones.
+        ends_beats, ends_addresses, ends_groups = Signal(), Signal(), Signal()
         # Loads that must be released first: of the pass that runs all, or all but the latest.
         earlier, all_but_last = Signal(LOAD_BITS), Signal(LOAD_BITS)
         m.d.sync += all_but_last.eq(self.config.loads - 1)
@@ -222,7 +232,12 @@ class ControlLoader(wiring.Component):
                             m.next = "FREE"
 
             with m.State("FREE"):  # waits until the half is free
-                m.d.sync += [address.eq(0), beat.eq(0), group.eq(0)]
+                m.d.sync += [
+                    *(address.eq(0), beat.eq(0), group.eq(0)),
+                    ends_beats.eq(beats == 1),
+                    ends_addresses.eq(Mux(ends, one_address[1], one_address[0])),
+                    ends_groups.eq(coming.groups == 1),
+                ]
                 with m.If(coming.alone):
                     m.d.sync += half.eq(0)
                 with m.If(free):
@@ -231,12 +246,24 @@ class ControlLoader(wiring.Component):
             with m.State("WEIGHTS"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(taken):
-                    m.d.sync += [self.load.weight_en.eq(1), beat.eq(beat + 1)]
-                    with m.If(beat == beats - 1):
-                        m.d.sync += [beat.eq(0), address.eq(address + 1)]
-                        with m.If(address == last_address):
-                            m.d.sync += [address.eq(0), group.eq(group + 1)]
-                            with m.If(group == last_group):
+                    m.d.sync += [
+                        self.load.weight_en.eq(1),
+                        beat.eq(beat + 1),
+                        ends_beats.eq(beat + 1 == beats - 1),
+                    ]
+                    with m.If(ends_beats):
+                        m.d.sync += [
+                            *(beat.eq(0), address.eq(address + 1)),
+                            ends_beats.eq(beats == 1),
+                            ends_addresses.eq(address + 1 == last_address),
+                        ]
+                        with m.If(ends_addresses):
+                            m.d.sync += [
+                                *(address.eq(0), group.eq(group + 1)),
+                                ends_addresses.eq(last_address == 0),
+                                ends_groups.eq(group + 1 == last_group),
+                            ]
+                            with m.If(ends_groups):
                                 m.d.sync += [
                                     complete.eq(complete + 1),
                                     load.eq(load + 1),

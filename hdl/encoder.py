@@ -37,8 +37,9 @@ class PacketShape:
 def packet(build: Build) -> data.StructLayout:
     """Layout of one packet on its way to the writer.
 
-    words: the packet behind `joins` empty slots, unused bits 0. end: slots up to its end. opens,
-    closes: first and last packet of its segment.
+    words: the packet behind `joins` empty slots, unused bits 0. end: slots up to its end.
+    completes: bus words that it completes, the last one of a segment included. opens, closes: first
+    and last packet of its segment.
     """
     shape = PacketShape(build)
     return data.StructLayout(
@@ -46,6 +47,7 @@ def packet(build: Build) -> data.StructLayout:
             "words": data.ArrayLayout(unsigned(build.bus_bits), shape.words),
             "joins": range(shape.word_slots),
             "end": range(shape.slots + 1),
+            "completes": range(shape.words + 1),
             "context": unsigned(4),
             "opens": unsigned(1),
             "closes": unsigned(1),
@@ -83,6 +85,7 @@ class PacketGatherer(wiring.Component):
     def elaborate(self, platform):
         build = self._build
         shape = PacketShape(build)
+        slot_bits = exact_log2(shape.word_slots)
         m = Module()
 
         # First cycle: which values are not zero, and those without gaps.
@@ -199,6 +202,9 @@ class PacketGatherer(wiring.Component):
             self.o.valid.eq(full),
             self.o.payload.eq(out),
             self.o.payload.words.eq(Cat(packed)),
+            self.o.payload.completes.eq(
+                out.end[slot_bits:] + (out.closes & out.end[:slot_bits].any())
+            ),
             self.idle.eq(~holds & ~full & starts & ~opened.any()),
         ]
         return m
@@ -248,15 +254,13 @@ class PacketWriter(wiring.Component):
         slot_bits = exact_log2(shape.word_slots)
         whole = entry.end[slot_bits:]  # words that become full
         odd_bytes = Cat(C(0, 3 - slot_bits), entry.end[:slot_bits])
-        count = Signal(range(shape.words + 1))
         index = Signal(range(shape.words))
         final = Signal()
         joined, rest = Signal(build.bus_bits), Signal(build.bus_bits)
         words = Array([joined, *(entry.words[n] for n in range(1, shape.words))])
         words_left = Signal.like(read.data.words)
         m.d.comb += [
-            count.eq(whole + (entry.closes & odd_bytes.any())),
-            final.eq(index + 1 >= count),
+            final.eq(index + 1 >= entry.completes),
             joined.eq(entry.words[0] | Mux(entry.joins.any(), read.data.rest, 0)),
             rest.eq(words[whole]),
             words_left.eq(Mux(entry.opens, 0, read.data.words) + whole),
@@ -274,7 +278,7 @@ class PacketWriter(wiring.Component):
         out = self.o.payload
         with m.If(step):
             m.d.sync += [
-                self.o.valid.eq(self.i.valid & (index < count)),
+                self.o.valid.eq(self.i.valid & (index < entry.completes)),
                 out.data.eq(words[index]),
                 out.bytes.eq(Mux(ends & odd_bytes.any(), odd_bytes, build.bus_bytes)),
                 out.last.eq(ends),

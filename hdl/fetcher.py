@@ -98,6 +98,7 @@ class Fetcher(wiring.Component):
         one_word, before_last = Signal(), Signal(10)  # a row's first word is its last; one before
         fills = [Signal(bits, name=f"fill_{kind}") for kind in range(4)]
         no_fills = [Signal(name=f"no_fill_{kind}") for kind in range(4)]
+        at_once = [Signal(name=f"at_once_{kind}") for kind in range(4)]  # ends with its first word
         left_out = Signal(4)  # rows of the scan outside the map
         skip = config.col_words - (scan.final_word - scan.first_word + 1)  # words of other tiles
         gap = skip + times(config.col_words, left_out[:word_shift])
@@ -109,8 +110,10 @@ class Fetcher(wiring.Component):
         has_one_word = scan.first_word == scan.final_word
         m.d.sync += [one_word.eq(has_one_word), before_last.eq(scan.final_word - 1)]
         kinds = (skip, skip + config.row_skip, gap, gap + config.column_skip)
+        ends_at_once = [has_one_word & (kind & bank_mask == 0) for kind in kinds]
         for fill, no_fill, kind in zip(fills, no_fills, kinds, strict=True):
             m.d.sync += [fill.eq(kind & bank_mask), no_fill.eq(kind & bank_mask == 0)]
+        m.d.sync += [one.eq(ends) for one, ends in zip(at_once, ends_at_once, strict=True)]
 
         # The position in it.
         at = Signal(RingWalk.place(build))
@@ -123,21 +126,22 @@ class Fetcher(wiring.Component):
         offset = Signal(address)  # bank words before it
         bank = Signal(bits)
         filling, fill = Signal(), Signal(bits)  # empty words still to come in this row
+        row_end = Signal()  # nothing comes in this row behind this word
+        in_step = Signal()  # the cluster owns the bank
+
+        def of_kind(kinds: list, last: Value, row_jumps: Value, column_jumps: Value) -> Value:
+            within, ends = Mux(row_jumps, kinds[1], kinds[0]), Mux(column_jumps, kinds[3], kinds[2])
+            return Mux(last, ends, within)
 
         row_fill, no_row_fill = Signal(bits), Signal()
-
-        def of_row(kinds: list[Signal]) -> Value:
-            within, ends = Mux(row_jumps, kinds[1], kinds[0]), Mux(column.jumps, kinds[3], kinds[2])
-            return Mux(last_row, ends, within)
-
         m.d.comb += [
-            row_fill.eq(of_row(fills)),
-            no_row_fill.eq(of_row(no_fills)),
+            row_fill.eq(of_kind(fills, last_row, row_jumps, column.jumps)),
+            no_row_fill.eq(of_kind(no_fills, last_row, row_jumps, column.jumps)),
         ]
 
         credit = Signal(range(build.fifo_depth + 1), init=build.fifo_depth)
         room = Signal(init=1)  # there is credit
-        issue, row_end, column_end = Signal(), Signal(), Signal()
+        issue, column_end = Signal(), Signal()
         # What the taker says comes late, and so chooses between sums.
         m.d.sync += [
             credit.eq(Mux(self.taken, credit - issue + 1, credit - issue)),
@@ -183,24 +187,29 @@ class Fetcher(wiring.Component):
         def in_map(x):
             return (x[:14].as_unsigned() < config.in_cols) & exists
 
-        def go_to_row(rows_after, row):
+        def go_to_row(rows_after, row, column_jumps, ends):
+            last, then_jumps = rows_after == 0, (row == last_kernel_row) & jumps
             return [
                 rows_left.eq(rows_after),
-                last_row.eq(rows_after == 0),
+                last_row.eq(last),
                 kernel_row.eq(row),
-                row_jumps.eq((row == last_kernel_row) & jumps),
+                row_jumps.eq(then_jumps),
+                row_end.eq(of_kind(ends, last, then_jumps, column_jumps)),
             ]
 
-        rewind = [  # to the first word of a column
-            *go_to_row((scan.rows - 1)[:4], scan.kernel_row),
-            at.slot.eq(scan.slot),
-            at.base.eq(scan.base),
-            row_base.eq(first_row_base),
-            word.eq(scan.first_word),
-            last_word.eq(one_word),
-            word_base.eq(Mux(scan.half, build.half_words, 0)),
-            filling.eq(0),
-        ]
+        def rewind(column_jumps, ends):  # to the first word of a column
+            return [
+                *go_to_row((scan.rows - 1)[:4], scan.kernel_row, column_jumps, ends),
+                at.slot.eq(scan.slot),
+                at.base.eq(scan.base),
+                row_base.eq(first_row_base),
+                word.eq(scan.first_word),
+                last_word.eq(one_word),
+                word_base.eq(Mux(scan.half, build.half_words, 0)),
+                filling.eq(0),
+            ]
+
+        m.d.sync += in_step.eq((issue & inside) | ((self.slot + 1) & bank_mask == bank))
 
         with m.FSM():
             with m.State("IDLE"):
@@ -228,37 +237,43 @@ class Fetcher(wiring.Component):
                     m.next = "SETUP"
 
             with m.State("SETUP"):
-                m.d.sync += [*rewind, last_word.eq(has_one_word), inside.eq(in_map(x))]
+                m.d.sync += [
+                    *rewind(column.jumps, ends_at_once),
+                    last_word.eq(has_one_word),
+                    inside.eq(in_map(x)),
+                ]
                 m.next = "SCAN"
 
             with m.State("SCAN"):
-                in_step = self.slot == bank
                 m.d.comb += issue.eq(room & (~inside | in_step))
-                with m.If(filling):
-                    m.d.comb += row_end.eq(fill == 1)
-                with m.Else():
-                    m.d.comb += row_end.eq(last_word & no_row_fill)
                 m.d.comb += column_end.eq(~inside | (row_end & last_row))
 
                 with m.If(issue):
                     with m.If(inside):
                         m.d.sync += bank.eq((bank + 1) & bank_mask)
                     with m.If(filling):
-                        m.d.sync += fill.eq(fill - 1)
+                        m.d.sync += [fill.eq(fill - 1), row_end.eq(fill == 2)]
                     with m.Else():
                         m.d.sync += [
                             word.eq(word + 1),
                             last_word.eq(word == before_last),
+                            row_end.eq((word == before_last) & no_row_fill),
                             word_base.eq(word_base + config.word_step),
                         ]
                         with m.If(last_word):
-                            m.d.sync += [filling.eq(1), fill.eq(row_fill)]
+                            m.d.sync += [
+                                filling.eq(1),
+                                fill.eq(row_fill),
+                                row_end.eq(row_fill == 1),
+                            ]
                     with m.If(row_end):
                         m.d.sync += [
-                            *rewind,
+                            *rewind(column.jumps, at_once),
                             *go_to_row(
                                 (rows_left - Mux(row_jumps, config.jump_rows, 1))[:4],
                                 Mux(row_jumps, config.stride_h, kernel_row + 1)[:4],
+                                column.jumps,
+                                at_once,
                             ),
                             row_base.eq(Mux(row_jumps, config.row_step, row_base + row_words)),
                             *ring.step_or_jump(at, row_jumps),
@@ -266,7 +281,7 @@ class Fetcher(wiring.Component):
                     with m.If(column_end):
                         steps, jumps_to = (~less(x, first) & less(x, end) for first, end in bounds)
                         m.d.sync += [
-                            *rewind,
+                            *rewind(column.jumps_after_step(), at_once),
                             *column.step(),
                             x.eq(x + Mux(column.jumps, config.jump_columns, 1)),
                             inside.eq(Mux(column.jumps, jumps_to, steps) & exists),

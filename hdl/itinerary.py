@@ -1,6 +1,6 @@
 """The itinerary of a cluster: its scans in order, and when each may begin."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, ValueLike, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -148,8 +148,11 @@ class Itinerary(wiring.Component):
         two, exhausted, ends_pass = Signal(), Signal(), Signal()
         has_two = ~at.left[-1] & at.left[1:-1].any()  # shorter than a comparison
 
+        def clipped(row: Signal, above: ValueLike, inside: ValueLike, below: ValueLike):
+            return Mux(row < 0, above, Mux(row < config.in_rows, inside, below))
+
         def clip(row: Signal):
-            return Mux(row < 0, 0, Mux(row < config.in_rows, row, config.in_rows))
+            return clipped(row, 0, row, config.in_rows)
 
         end = Signal(signed(15))
         m.d.comb += end.eq(at.top + Mux(has_two, two_rows, config.kernel_h))
@@ -162,16 +165,23 @@ class Itinerary(wiring.Component):
             self.aiming.eq(self.arm | self.take),
         ]
         last_tile, ends_tile = Signal(), Signal()
-        m.d.comb += [
+        first = Signal()  # of the region
+        # They stand before the next scan is ready.
+        m.d.sync += [
             last_tile.eq(tile == config.tiles - 1),
             ends_tile.eq((index == config.region - 1) | ends_pass),
+            first.eq(index == 0),
         ]
 
         # The search, and whether all is there.
         walk = RingWalk(m, build, config, "seek")
-        found = ~self.aiming & (at.row == low)
-        with m.If(~self.aiming & (at.row != low)):
+        found = Signal(init=1)  # whether `at.row` is `low`; means nothing while aiming
+        with m.If(self.aiming):
+            rows = (Const(0), at.top[:12], config.in_rows)
+            m.d.sync += found.eq(clipped(at.top, *(at.row == row for row in rows)))
+        with m.Elif(~found):
             m.d.sync += [
+                found.eq(at.row + 1 == low),
                 at.row.eq(at.row + 1),
                 at.bank.eq(at.bank + config.col_words & bank_mask),
                 *walk.step(at.ring),
@@ -181,7 +191,8 @@ class Itinerary(wiring.Component):
             self.hungry.eq(self.loaded <= load),
         ]
         m.d.sync += self.ready.eq(
-            (found & ~exhausted & (self.rows_done >= high) & ~self.hungry) & ~(self.take | self.arm)
+            (found & ~self.aiming & ~exhausted & (self.rows_done >= high) & ~self.hungry)
+            & ~(self.take | self.arm)
         )
 
         # Registered, as `ready` is.
@@ -209,7 +220,7 @@ class Itinerary(wiring.Component):
         first_row = Signal(12)
         frees, freed = Signal(), Signal(LOAD_BITS)
         needed_now = Mux(last_scan, first_row, region_low)
-        needed_next = Mux(last_tile | (index == 0), low, region_low)
+        needed_next = Mux(last_tile | first, low, region_low)
         m.d.sync += self.row_floor.eq(
             Mux(scanning, needed_now, Mux(exhausted | ~work.active, NO_ROW, needed_next))
         )
@@ -229,7 +240,7 @@ class Itinerary(wiring.Component):
                 freed.eq(load + 1),
             ]
             further = [at.top.eq(at.top + onward), at.left.eq(at.left - two_steps)]
-            with m.If(index == 0):
+            with m.If(first):
                 m.d.sync += [region.eq(at), region_low.eq(low)]
             with m.If(~ends_tile):
                 m.d.sync += [
@@ -245,7 +256,7 @@ class Itinerary(wiring.Component):
                         tile_word.eq(beyond),
                         load.eq(load + 1),
                     ]
-                    with m.If(index != 0):
+                    with m.If(~first):
                         m.d.sync += at.eq(region)
                 with m.Else():
                     m.d.sync += [

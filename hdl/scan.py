@@ -143,10 +143,17 @@ class AnnouncedScanColumn(ScanColumn):
 
     def step(self) -> list:
         """Go to the next column."""
-        phase = Mux(self._wrap, 0, self.phase + 1)[:2]
+        phase = self._next_phase()
         in_last = Mux(self._wrap, self.newest == self._before_final, self.newest == self._final)
         newest = self.newest + self._wrap
         return [self.phase.eq(phase), self.newest.eq(newest), *self._announce(phase, in_last)]
+
+    def jumps_after_step(self) -> Value:
+        """What `jumps` is of the next column."""
+        return self._next_phase() == self._before_jump
+
+    def _next_phase(self) -> Value:
+        return Mux(self._wrap, 0, self.phase + 1)[:2]
 
     def _announce(self, phase: Value, in_last: Value) -> list:
         """A column of that phase comes, one of the last output's or not."""
