@@ -189,10 +189,12 @@ class Requantiser(wiring.Component):
             self.o.payload.segment_end.eq(leaving.segment_end),
         ]
 
-        # A chunk's biases stand when it enters, late in the cycle, and are added one cycle later.
+        # A chunk's biases stand when it enters, late in the cycle, and are added one cycle later. A
+        # reset would stand in their way.
         acc = signed(build.acc_bits)
         sums, biases, biased = (
-            Signal(data.ArrayLayout(acc, build.drain), name=n) for n in ("sums", "biases", "biased")
+            Signal(data.ArrayLayout(acc, build.drain), name=n, reset_less=True)
+            for n in ("sums", "biases", "biased")
         )
         m.d.sync += [
             sums.eq(chunk.sums),
@@ -209,9 +211,13 @@ class Requantiser(wiring.Component):
                 self.o.payload.values[n].eq(lane.value),
             ]
         if "scale" in build.requant:
-            late = BIAS_LATENCY + ScalePath.SCALE_LATE
+            # Scales come late in their cycle too, and so are registered.
+            late = BIAS_LATENCY + ScalePath.SCALE_LATE - 1
             channel = delayed(m, self.channel, late, "channel")
-            scales = self._parameters(m, "scales", unsigned(31), self.scale_en, channel)
+            scales = Signal(data.ArrayLayout(31, build.drain), reset_less=True)
+            m.d.sync += scales.eq(
+                self._parameters(m, "scales", unsigned(31), self.scale_en, channel)
+            )
             m.d.comb += [lane.scale.eq(scales[n]) for n, lane in enumerate(lanes)]
         return m
 
