@@ -3,12 +3,12 @@
 nextpnr's placers keep to a density while they spread a design, but the refinement behind them draws
 cells together again, until all LUTs of the tiles in the middle are taken. Wires then have to leave
 tiles faster than the part can carry them away, while half of its wires are free elsewhere. LUTs
-that do nothing and are fixed to every fourth row keep that row's wires for the others.
+that do nothing and are fixed to every eighth row keep that row's wires for the others.
 """
 
 #: Per die: the columns of tiles with logic, and those of its rows that are left free. Carry
 #: chains run along rows, and so are in nobody's way.
-ROWS = {"lfe5u-85f": (range(2, 125), range(4, 95, 4))}
+ROWS = {"lfe5u-85f": (range(2, 125), range(4, 95, 8))}
 
 #: Places of a tile's LUTs.
 _LUTS = tuple(f"SLICE{slice_}.K{n}" for slice_ in "ABCD" for n in range(2))

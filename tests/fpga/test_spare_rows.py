@@ -33,7 +33,7 @@ def test_every_lut_of_the_rows_is_taken_once():
     assert cells.pop("lut") == {"type": "LUT4"}
     sites = {cell["attributes"]["BEL"] for cell in cells.values()}
     assert len(cells) == len(sites) == count
-    assert {"X2/Y4/SLICEA.K0", "X124/Y72/SLICED.K1"} <= sites
+    assert {"X2/Y4/SLICEA.K0", "X124/Y68/SLICED.K1"} <= sites
 
 
 @pytest.mark.usefixtures("cache")
