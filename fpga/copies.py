@@ -10,7 +10,8 @@ So it is with what map banks share, whose memories stand in rows of the part.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 _CLUSTER = re.compile(r"(?:^|\.)(cluster_\d+)\.(?:lane_(\d+)\.)?")
 _ROW = re.compile(r"/(Y\d+)/")
@@ -18,6 +19,9 @@ _ROW = re.compile(r"/(Y\d+)/")
 #: Lanes side by side that share a copy, and groups of them from which on it is worth one for each.
 LANES_PER_COPY = 8
 LEAST_GROUPS = 3
+#: Lanes that share a copy of what has so many readers in one of them.
+LANES_PER_WIDE_COPY = 2
+WIDE = 16
 
 
 def copy_registers(design: dict) -> int:
@@ -55,10 +59,10 @@ def copy_registers(design: dict) -> int:
     made |= _copy(cells, prompt, _cluster, least=2)
     # The last first, so that their copies read copies of those before.
     for level in decoders:
-        made |= _copy(cells, level, _lanes, least=LEAST_GROUPS)
+        made |= _copy_for_lanes(cells, level)
     for rank in sorted(ranks, reverse=True):
         followers = {bit: name for bit, name in ranks[rank].items() if rank and _cluster(name)}
-        made |= _copy(cells, followers, _lanes, least=LEAST_GROUPS)
+        made |= _copy_for_lanes(cells, followers)
     rows = _rows(cells)
     for kind, output in (("LUT4", "Z"), ("TRELLIS_FF", "Q")):
         sources = _outputs(cells, kind, output)
@@ -73,12 +77,12 @@ def _cluster(cell: str) -> str:
     return found[1] if found else ""
 
 
-def _lanes(cell: str) -> str:
-    """The group of lanes of a cell, called by its first lane; nothing if it has none."""
+def _lanes(cell: str, lanes: int = 1) -> str:
+    """The group of so many lanes of a cell, called by its first; nothing if it has none."""
     found = _CLUSTER.search(cell)
     if not found or found[2] is None:
         return ""
-    return f"{found[1]}.lane_{int(found[2]) // LANES_PER_COPY * LANES_PER_COPY}"
+    return f"{found[1]}.lane_{int(found[2]) // lanes * lanes}"
 
 
 def _data(flip_flop: dict) -> int | str:
@@ -142,22 +146,50 @@ def _inputs(lut: dict) -> Iterator[int]:
             yield from (bit for bit in bits if isinstance(bit, int))
 
 
+def _copy_for_lanes(cells: dict, sources: dict[int, str]) -> dict[str, str]:
+    """Copy cells that most lanes of a cluster read, for groups of neighbours; as `_copy`."""
+    readers = _readers(cells, sources, _lanes)
+    wide = {
+        bit: name
+        for bit, name in sources.items()
+        if any(lane and len(found) >= WIDE for lane, found in readers[bit].items())
+    }
+    narrow = {bit: name for bit, name in sources.items() if bit not in wide}
+    made: dict[str, str] = {}
+    for own, lanes in ((wide, LANES_PER_WIDE_COPY), (narrow, LANES_PER_COPY)):
+        made |= _copy(cells, own, partial(_lanes, lanes=lanes), least=LEAST_GROUPS)
+    return made
+
+
+def _readers(
+    cells: dict, bits: Iterable[int], place: Callable[[str], str]
+) -> dict[int, dict[str, list[tuple[list, int]]]]:
+    """By bit and place, the ports that read a bit, and where in them."""
+    found: dict[int, dict[str, list[tuple[list, int]]]] = {bit: defaultdict(list) for bit in bits}
+    for name, cell in cells.items():
+        for port, connected in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                for n, bit in enumerate(connected):
+                    if bit in found:
+                        found[bit][place(name)].append((connected, n))
+    return found
+
+
 def _copy(
     cells: dict, sources: dict[int, str], place: Callable[[str], str], least: int
 ) -> dict[str, str]:
     """Copy the cells that are read in `least` places or more; return the copies' originals."""
-    readers: dict[int, dict[str, list[tuple[list, int]]]] = {
-        bit: defaultdict(list) for bit in sources
-    }
-    free = 0
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            for n, bit in enumerate(bits):
-                if not isinstance(bit, int):
-                    continue
-                free = max(free, bit + 1)
-                if bit in readers and cell["port_directions"][port] == "input":
-                    readers[bit][place(name)].append((bits, n))
+    readers = _readers(cells, sources, place)
+    free = 1 + max(
+        (
+            bit
+            for cell in cells.values()
+            for bits in cell["connections"].values()
+            for bit in bits
+            if isinstance(bit, int)
+        ),
+        default=0,
+    )
     made = {}
     for bit, of_places in readers.items():
         places = sorted(of_places.keys() - {""})

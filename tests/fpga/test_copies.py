@@ -214,6 +214,25 @@ def test_block_rams_in_rows_have_copies_for_each(chain):
     assert "dut.chosen" not in cells
 
 
+def test_two_lanes_share_a_copy_of_what_many_of_their_cells_read(chain):
+    """What they read of the register before is read by the copies then, and copied as usual."""
+    cells = chain["modules"]["top"]["cells"]
+    enabled = 62
+    cells["dut.cluster_0.enable"] = lut(enabled, SECOND)
+    for n in range(24):
+        for k in range(16):
+            cells[f"dut.cluster_0.lane_{n}.bit_{k}"] = lut(100 + 16 * n + k, enabled)
+    copy_registers(chain)
+    places = [name.partition(".copy_of_")[0] for name in cells if name.endswith("enable")]
+    assert places == sorted(f"cluster_0.lane_{n}" for n in range(0, 24, 2))
+    for n in range(24):
+        read = {cells[f"dut.cluster_0.lane_{n}.bit_{k}"]["connections"]["A"][0] for k in range(16)}
+        own = cells[f"cluster_0.lane_{n // 2 * 2}.copy_of_dut.cluster_0.enable"]
+        assert read == set(own["connections"]["Z"])
+    registers = [name.partition(".copy_of_")[0] for name in cells if name.endswith("second")]
+    assert registers == ["dut.cluster_0.second", *sorted(f"cluster_0.lane_{n}" for n in (0, 8, 16))]
+
+
 def test_few_groups_share_the_original(chain):
     cells = chain["modules"]["top"]["cells"]
     for n in (16, 20):
