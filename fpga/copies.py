@@ -29,9 +29,10 @@ def copy_registers(design: dict) -> int:
 
     A flip-flop that several clusters read is copied for each of them. One that follows another and
     is read by most lanes of a cluster is copied for each group of neighbours, and so is a LUT of
-    flip-flops. One that block RAMs in several rows read, or the LUTs behind these, is copied for
-    each row, and so is a LUT. Other readers keep the original. A block RAM's word, which comes late
-    in its cycle, keeps its register beside the RAM and is not copied.
+    flip-flops, and any flip-flop that many cells of a lane read. One that block RAMs in several
+    rows read, or the LUTs behind these, is copied for each row, and so is a LUT. Other readers keep
+    the original. A block RAM's word, which comes late in its cycle, keeps its register beside the
+    RAM and is not copied.
 
     Parameters
     ----------
@@ -55,9 +56,12 @@ def copy_registers(design: dict) -> int:
     made = _copy(cells, prompt, _cluster, least=2)
     # What enables copies in several clusters is read there, too.
     enables = {bit for cell in cells.values() for bit in cell["connections"].get("CE", ())}
-    prompt = {bit: name for bit, name in prompt.items() if bit in enables}
-    made |= _copy(cells, prompt, _cluster, least=2)
+    enabling = {bit: name for bit, name in prompt.items() if bit in enables}
+    made |= _copy(cells, enabling, _cluster, least=2)
     # The last first, so that their copies read copies of those before.
+    behind_logic = {bit: name for bit, name in ranks[0].items() if bit in prompt and _cluster(name)}
+    wide = _wide(cells, behind_logic)
+    made |= _copy(cells, wide, partial(_lanes, lanes=LANES_PER_WIDE_COPY), least=LEAST_GROUPS)
     for level in decoders:
         made |= _copy_for_lanes(cells, level)
     for rank in sorted(ranks, reverse=True):
@@ -148,17 +152,22 @@ def _inputs(lut: dict) -> Iterator[int]:
 
 def _copy_for_lanes(cells: dict, sources: dict[int, str]) -> dict[str, str]:
     """Copy cells that most lanes of a cluster read, for groups of neighbours; as `_copy`."""
-    readers = _readers(cells, sources, _lanes)
-    wide = {
-        bit: name
-        for bit, name in sources.items()
-        if any(lane and len(found) >= WIDE for lane, found in readers[bit].items())
-    }
+    wide = _wide(cells, sources)
     narrow = {bit: name for bit, name in sources.items() if bit not in wide}
     made: dict[str, str] = {}
     for own, lanes in ((wide, LANES_PER_WIDE_COPY), (narrow, LANES_PER_COPY)):
         made |= _copy(cells, own, partial(_lanes, lanes=lanes), least=LEAST_GROUPS)
     return made
+
+
+def _wide(cells: dict, sources: dict[int, str]) -> dict[int, str]:
+    """Those of some cells that have `WIDE` readers in a lane."""
+    readers = _readers(cells, sources, _lanes)
+    return {
+        bit: name
+        for bit, name in sources.items()
+        if any(lane and len(found) >= WIDE for lane, found in readers[bit].items())
+    }
 
 
 def _readers(

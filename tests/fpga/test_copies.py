@@ -233,6 +233,21 @@ def test_two_lanes_share_a_copy_of_what_many_of_their_cells_read(chain):
     assert registers == ["dut.cluster_0.second", *sorted(f"cluster_0.lane_{n}" for n in (0, 8, 16))]
 
 
+def test_registers_behind_logic_are_copied_for_many_readers_alone(chain):
+    cells = chain["modules"]["top"]["cells"]
+    for n in range(24):
+        for k in range(16):
+            cells[f"dut.cluster_0.lane_{n}.bit_{k}"] = lut(100 + 16 * n + k, FIRST)
+    copy_registers(chain)
+    places = [name.partition(".copy_of_")[0] for name in cells if name.endswith(".first")]
+    assert places == [
+        "dut.cluster_0.first",
+        *sorted(f"cluster_0.lane_{n}" for n in range(0, 24, 2)),
+    ]
+    logic = [name.partition(".copy_of_")[0] for name in cells if name.endswith(".logic")]
+    assert logic == ["dut.cluster_0.logic", *sorted(f"cluster_0.lane_{n}" for n in (0, 8, 16))]
+
+
 def test_few_groups_share_the_original(chain):
     cells = chain["modules"]["top"]["cells"]
     for n in (16, 20):
