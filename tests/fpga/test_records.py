@@ -134,9 +134,9 @@ def test_a_record_agrees_with_the_table_of_parts(record):
     assert record["fits"] == (record["reason"] is None) == (record["fmax_mhz"] is not None)
     if record["fits"]:
         assert all(measured[key] <= getattr(part, key) for key in RESOURCES)
-    assert [block["name"] for block in record["blocks"]] == [
-        block.name for block in blocks_of(preset(record["preset"]))
-    ]
+    # A speed grade changes no block's area: that of its die has them.
+    kinds = blocks_of(preset(record["preset"])) if part.name == part.die else []
+    assert [block["name"] for block in record["blocks"]] == [kind.name for kind in kinds]
 
 
 @pytest.mark.parametrize(("name", "part"), [("tiny", "lfe5u-25f"), ("tiny", "up5k")])
