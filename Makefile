@@ -54,7 +54,7 @@ bench: setup ## Run large layers, and hold recorded figures to the code; takes l
 
 # PRESET/DEVICE/SEEDS of every record in fpga/records, the longest last. A core that does not fit its
 # part is recorded too, with the reason: exit code 1. One alone: make record RECORDS=tiny/up5k/1
-RECORDS ?= tiny/lfe5u-25f/1 tiny/up5k/1 up5k/up5k/3 ecp5_85f/lfe5u-85f/3
+RECORDS ?= tiny/lfe5u-25f/1 tiny/up5k/1 up5k/up5k/1 ecp5_85f/lfe5u-85f/3
 
 record: setup ## Measure area and frequency anew and replace the records; takes long
 	@for record in $(RECORDS); do \
