@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from fpga.yosys import free_bit
+
 #: Flip-flops that a net resets from which on it goes over the clock network.
 LEAST_RESETS = 5_000
 
@@ -28,16 +30,7 @@ def promote_resets(design: dict) -> bool:
         if isinstance(bit, int)
     )
     promoted = [bit for bit, number in resets.items() if number >= LEAST_RESETS]
-    free = 1 + max(
-        (
-            bit
-            for cell in cells.values()
-            for bits in cell["connections"].values()
-            for bit in bits
-            if isinstance(bit, int)
-        ),
-        default=0,
-    )
+    free = free_bit(cells)
     buffered = {bit: free + n for n, bit in enumerate(promoted)}
     for cell in cells.values():
         if cell["type"] == "TRELLIS_FF" and "LSR" in cell["connections"]:

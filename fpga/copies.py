@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from fpga.yosys import free_bit
+
 _CLUSTER = re.compile(r"(?:^|\.)(cluster_\d+)\.(?:lane_(\d+)\.)?")
 _ROW = re.compile(r"/(Y\d+)/")
 
@@ -189,16 +191,7 @@ def _copy(
 ) -> dict[str, str]:
     """Copy the cells that are read in `least` places or more; return the copies' originals."""
     readers = _readers(cells, sources, place)
-    free = 1 + max(
-        (
-            bit
-            for cell in cells.values()
-            for bits in cell["connections"].values()
-            for bit in bits
-            if isinstance(bit, int)
-        ),
-        default=0,
-    )
+    free = free_bit(cells)
     made = {}
     for bit, of_places in readers.items():
         places = sorted(of_places.keys() - {""})

@@ -1,6 +1,8 @@
 """Yosys: maps a component to the cells of a part, the same way for figures and for simulation."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -88,6 +90,18 @@ def synthesise_to(
             ),
         },
     )
+
+
+def free_bit(cells: Mapping[str, Any]) -> int:
+    """Number of a net, from which on no cell of a netlist, as Yosys writes it, uses any."""
+    used = (
+        bit
+        for cell in cells.values()
+        for bits in cell["connections"].values()
+        for bit in bits
+        if isinstance(bit, int)
+    )
+    return 1 + max(used, default=0)
 
 
 def modules(family: str | None = None, *, dsp: bool = True) -> str:

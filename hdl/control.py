@@ -233,7 +233,9 @@ class ControlLoader(wiring.Component):
 
             with m.State("FREE"):  # waits until the half is free
                 m.d.sync += [
-                    *(address.eq(0), beat.eq(0), group.eq(0)),
+                    address.eq(0),
+                    beat.eq(0),
+                    group.eq(0),
                     ends_beats.eq(beats == 1),
                     ends_addresses.eq(Mux(ends, one_address[1], one_address[0])),
                     ends_groups.eq(coming.groups == 1),
@@ -253,13 +255,15 @@ class ControlLoader(wiring.Component):
                     ]
                     with m.If(ends_beats):
                         m.d.sync += [
-                            *(beat.eq(0), address.eq(address + 1)),
+                            beat.eq(0),
+                            address.eq(address + 1),
                             ends_beats.eq(beats == 1),
                             ends_addresses.eq(address + 1 == last_address),
                         ]
                         with m.If(ends_addresses):
                             m.d.sync += [
-                                *(address.eq(0), group.eq(group + 1)),
+                                address.eq(0),
+                                group.eq(group + 1),
                                 ends_addresses.eq(last_address == 0),
                                 ends_groups.eq(group + 1 == last_group),
                             ]

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from fpga import tools
 from fpga.devices import device
-from fpga.yosys import synthesise_to
+from fpga.yosys import free_bit, synthesise_to
 from hdl.memory import Ram
 
 COMMANDS = "tee -q -o ports.txt select -list x:*\ntee -q -o cells.txt select -list t:*\n"
@@ -91,3 +91,13 @@ def test_few_flip_flops_are_reset_by_their_data(width, resets):
         if "taken" in name and cell["connections"].get("LSR", ["0"]) != ["0"]
     ]
     assert len(reset) == resets
+
+
+def test_a_free_bit_is_above_all_that_are_used():
+    """Constants are text in such a netlist."""
+    assert free_bit({}) == 1
+    cells = {
+        "a": {"connections": {"A": [2, "1"], "Z": [9]}},
+        "b": {"connections": {"D": ["0", 4], "Q": []}},
+    }
+    assert free_bit(cells) == 10
