@@ -1,6 +1,7 @@
 """The rules of the house that no linter knows: who may import whom, and what is installed."""
 
 import ast
+import gc
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -50,9 +51,22 @@ TESTED_ELSEWHERE = {
 FILES = [path.relative_to(ROOT) for room in ARROWS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
+def tree(source: str) -> ast.Module:
+    """Parse a module.
+
+    Garbage of other tests that is collected meanwhile, such as a simulation's coroutines, makes
+    CPython 3.11 lose count of its recursion depth and raise SystemError.
+    """
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        gc.enable()
+
+
 def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
     """Line and full dotted name of everything that the source of a module in `package` imports."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -126,7 +140,7 @@ def test_every_package_is_installed():
 
 def has_code(source: str) -> bool:
     """Whether there is more to a module than its docstring."""
-    statements = ast.parse(source).body
+    statements = tree(source).body
     if ast.get_docstring(ast.Module(statements, [])) is not None:
         statements = statements[1:]
     return bool(statements)
@@ -139,7 +153,7 @@ def has_tests(path: Path) -> bool:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return any(
         isinstance(node, functions) and node.name.startswith("test_")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path.read_text()))
     )
 
 
